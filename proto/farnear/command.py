@@ -1,0 +1,28 @@
+"""One subcommand of the `farnear` command line.
+
+Every package offers its own through the entry-point group `farnear.commands`: an attribute holding a tuple of
+`Command`. The modules that define commands stay light; what a command needs is imported when it runs.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class RefusedError(Exception):
+    """The command was understood and refused: its message goes to stderr as one line, the exit code is 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A subcommand: what it is called, how its arguments are declared, and what it does.
+
+    `run` gets the parsed arguments and returns the exit code; it raises `RefusedError` to end with code 1 and one line.
+    `extra` is the extra of the distribution that brings what `run` imports, for the hint where it is missing.
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    extra: str | None = None

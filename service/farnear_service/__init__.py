@@ -1,0 +1,1 @@
+"""Farnear service: a model bundle -> answers."""

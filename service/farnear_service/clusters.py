@@ -1,0 +1,245 @@
+"""Density clusters of a collection: DBSCAN on a t-SNE map (Yasuno et al.: eps 3, min_samples 10).
+
+A map is a pure function of vectors, settings and seed: neighbours are exact (FAISS), the optimisation has one thread.
+New points are placed by openTSNE's transform, each on its own, so neither order nor batch changes where one lands.
+Clusters are scikit-learn's DBSCAN on the positions of all present items, anew after every change.
+
+References: van der Maaten and Hinton 2008 (t-SNE); Policar et al. 2024 (openTSNE); Ester et al. 1996 (DBSCAN).
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+from openTSNE import TSNEEmbedding
+from openTSNE.affinity import PerplexityBasedNN
+from openTSNE.initialization import pca
+from openTSNE.nearest_neighbors import KNNIndex
+from scipy.spatial import cKDTree
+from sklearn.cluster import DBSCAN
+
+from farnear_service.errors import PreconditionError
+from farnear_service.types import FloatArray
+
+NOISE = -1
+
+Positions = NDArray[np.float64]
+Keys = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings:
+    """How maps are made: t-SNE `perplexity`, DBSCAN `eps` in map units and `min_samples` with the point itself counted.
+
+    Above `landmark_limit` items a seeded sample of that many is fitted and the rest is placed on its map.
+    """
+
+    perplexity: float = 30.0
+    eps: float = 3.0
+    min_samples: int = 10
+    landmark_limit: int = 20_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedMap:
+    """What a fit leaves: L landmarks by `keys` ascending, their unit `vectors` float32 (L, D) and `positions` (L, 2).
+
+    `item_count` and `newest_key` are those of the collection at that time, `version` counts the fits.
+    """
+
+    version: int
+    perplexity: float
+    item_count: int
+    newest_key: int
+    keys: Keys
+    vectors: FloatArray
+    positions: Positions
+
+    def place(self, vectors: FloatArray) -> Positions:
+        """Positions (N, 2) of unit `vectors` (N, D) among the landmarks, which stay where they are."""
+        if not len(vectors):
+            return np.empty((0, 2))
+        neighbours = min(25, len(self.keys))
+        placed = self._embedding.transform(
+            np.ascontiguousarray(vectors, np.float32), perplexity=min(5.0, max(1.0, (neighbours - 1) / 3)), k=neighbours
+        )
+        return np.asarray(placed, np.float64)
+
+    @cached_property
+    def _embedding(self) -> TSNEEmbedding:
+        return _embedding(self.vectors, self.positions, self.perplexity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterView:
+    """The clusters of one moment: N items by `keys` ascending, `positions` (N, 2), `labels` (N,) and `core` (N,).
+
+    Labels count from 0; -1 is noise. `core` marks DBSCAN's core points.
+    """
+
+    fitted: FittedMap
+    keys: Keys
+    positions: Positions
+    labels: NDArray[np.int32]
+    core: NDArray[np.bool_]
+
+    @property
+    def cluster_count(self) -> int:
+        """How many clusters there are, noise not counted."""
+        return int(self.labels.max(initial=NOISE)) + 1
+
+    def of(self, key: int) -> int | None:
+        """The cluster of an item, -1 for noise, None for an item that is not on the map."""
+        place = int(np.searchsorted(self.keys, key))
+        if place == self.keys.size or self.keys[place] != key:
+            return None
+        return int(self.labels[place])
+
+    def assign(self, position: Positions, eps: float) -> tuple[int, float]:
+        """The cluster of the core point nearest to `position` (2,) if within `eps`, else -1; and that distance."""
+        if not self.core.any():
+            return NOISE, float("inf")
+        distance, nearest = cKDTree(self.positions[self.core]).query(position)
+        return (int(self.labels[self.core][nearest]) if distance <= eps else NOISE), float(distance)
+
+
+def check_enough(count: int, settings: MapSettings) -> None:
+    """Raises PreconditionError for fewer items than could make one core point."""
+    if count < settings.min_samples:
+        raise PreconditionError(f"collection: has {count} items; a map needs at least {settings.min_samples}")
+
+
+def fit_map(keys: Keys, vectors: FloatArray, settings: MapSettings, version: int) -> FittedMap:
+    """Fits a map of unit `vectors` (N, D), by ascending `keys` (N,). Seconds to minutes; O(L^2 D) for the neighbours.
+
+    Early exaggeration 12 for 250 iterations, then 500 without (van der Maaten 2014; openTSNE's defaults).
+    """
+    check_enough(len(keys), settings)
+    item_count, newest_key = len(keys), int(keys[-1])
+    if item_count > settings.landmark_limit:
+        rows = np.random.default_rng(settings.seed).choice(item_count, settings.landmark_limit, replace=False)
+        rows.sort()
+        keys, vectors = keys[rows], vectors[rows]
+    perplexity = min(settings.perplexity, (len(keys) - 1) / 3)
+    start = pca(vectors, random_state=settings.seed)
+    embedding = _embedding(vectors, start, perplexity)
+    embedding.optimize(250, exaggeration=12, momentum=0.5, inplace=True)
+    embedding.optimize(500, momentum=0.8, inplace=True)
+    return FittedMap(
+        version=version,
+        perplexity=perplexity,
+        item_count=item_count,
+        newest_key=newest_key,
+        keys=keys.copy(),
+        vectors=vectors.copy(),
+        positions=np.array(embedding, np.float64),
+    )
+
+
+def view_of(
+    fitted: FittedMap, keys: Keys, vectors: FloatArray, settings: MapSettings, before: ClusterView | None = None
+) -> ClusterView:
+    """The clusters of the items `keys` (N,) ascending with unit `vectors` (N, D) on a map.
+
+    Positions that `before` or the landmarks give are taken over, all others are placed.
+    """
+    positions = np.empty((len(keys), 2))
+    missing = np.ones(len(keys), bool)
+    known = [(fitted.keys, fitted.positions)]
+    if before is not None and before.fitted is fitted:
+        known.append((before.keys, before.positions))
+    for known_keys, known_positions in known:
+        _, here, there = np.intersect1d(keys, known_keys, assume_unique=True, return_indices=True)
+        positions[here] = known_positions[there]
+        missing[here] = False
+    positions[missing] = fitted.place(vectors[missing])
+    labels = np.full(len(keys), NOISE, np.int32)
+    core = np.zeros(len(keys), bool)
+    if len(keys):
+        found = DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit(positions)
+        labels[:] = found.labels_
+        core[found.core_sample_indices_] = True
+    return ClusterView(fitted=fitted, keys=keys.copy(), positions=positions, labels=labels, core=core)
+
+
+def save_map(fitted: FittedMap, settings: MapSettings, path: Path) -> None:
+    """Writes a map so that a restart finds the same one: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            settings=np.array(repr(settings)),
+            version=np.array(fitted.version),
+            perplexity=np.array(fitted.perplexity),
+            item_count=np.array(fitted.item_count),
+            newest_key=np.array(fitted.newest_key),
+            keys=fitted.keys,
+            vectors=fitted.vectors,
+            positions=fitted.positions,
+        )
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def load_map(path: Path, settings: MapSettings) -> FittedMap | None:
+    """The map that `save_map` wrote, or None where there is none, it is damaged, or it was made with other settings."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            if str(saved["settings"]) != repr(settings):
+                return None
+            return FittedMap(
+                version=int(saved["version"]),
+                perplexity=float(saved["perplexity"]),
+                item_count=int(saved["item_count"]),
+                newest_key=int(saved["newest_key"]),
+                keys=saved["keys"],
+                vectors=saved["vectors"],
+                positions=saved["positions"],
+            )
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+
+
+class _ExactNeighbours(KNNIndex):  # type: ignore[misc] # openTSNE has no types
+    """openTSNE's neighbour index over FAISS: exact, and so the same in every run."""
+
+    VALID_METRICS = ("euclidean",)
+
+    def build(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        distances, rows = self._nearest(self.data, self.k + 1)
+        # Each point finds itself, but not always first: equal vectors are at distance 0 too.
+        others = rows != np.arange(len(rows))[:, None]
+        others[others.all(axis=1), -1] = False
+        shape = (len(rows), self.k)
+        return rows[others].reshape(shape), distances[others].reshape(shape)
+
+    def query(self, query: FloatArray, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        distances, rows = self._nearest(query, k)
+        return rows, distances
+
+    def _nearest(self, query: FloatArray, k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        squared, rows = faiss.knn(np.ascontiguousarray(query, np.float32), self.data, k, metric=faiss.METRIC_L2)
+        return np.sqrt(np.maximum(squared, 0)), rows
+
+
+def _embedding(vectors: FloatArray, positions: Positions, perplexity: float) -> TSNEEmbedding:
+    data = np.ascontiguousarray(vectors, np.float32)
+    neighbours = min(len(data) - 1, int(3 * perplexity))
+    affinities = PerplexityBasedNN(
+        perplexity=perplexity, knn_index=_ExactNeighbours(data, k=neighbours, metric="euclidean"), n_jobs=1
+    )
+    return TSNEEmbedding(
+        np.array(positions, np.float64),
+        affinities,
+        negative_gradient_method="bh" if len(data) < 10_000 else "fft",
+        n_jobs=1,
+        random_state=0,
+    )

@@ -1,0 +1,46 @@
+"""Images to embeddings with ONNX Runtime."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+
+from farnear_service.bundle import Bundle
+from farnear_service.errors import BundleError
+from farnear_service.types import ByteArray, FloatArray
+
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+class Embedder:
+    """The graph of one bundle, loaded. Safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Threads that spin between two batches take the cores from decoding and from search.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        available = onnxruntime.get_available_providers()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.model, options, providers=[name for name in PROVIDERS if name in available]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise BundleError(f"bundle {bundle.path}: ONNX Runtime does not load model.onnx ({error})") from error
+        self._dim = bundle.dim
+        probe = self.embed([np.zeros((bundle.height, bundle.width, 3), np.uint8)])
+        if probe[0].shape != (self._dim,):
+            raise BundleError(
+                f"bundle {bundle.path}: model.onnx gives {probe[0].size} values an image, bundle.json says {self._dim}"
+            )
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use."""
+        return str(self._session.get_providers()[0])
+
+    def embed(self, images: Sequence[ByteArray]) -> Sequence[FloatArray]:
+        """Unit vectors, float32 of shape (D,), one for each uint8 RGB image of shape (H, W, 3)."""
+        (embeddings_BD,) = self._session.run(["embedding"], {"images": np.stack(images)})
+        return list(np.asarray(embeddings_BD, np.float32))

@@ -1,0 +1,274 @@
+"""A collection in memory: its index, and its clusters kept current in the background."""
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farnear_service.clusters import (
+    ClusterView,
+    FittedMap,
+    MapSettings,
+    Positions,
+    check_enough,
+    fit_map,
+    load_map,
+    save_map,
+    view_of,
+)
+from farnear_service.errors import PreconditionError
+from farnear_service.index import FlatIndex
+from farnear_service.jobs import run_in_process
+from farnear_service.metrics import Metrics
+from farnear_service.store import Contents, Row, Written
+from farnear_service.types import Collection
+
+SETTLE_SECONDS = 0.2  # changes gather this long before they are placed together
+QUIET_SECONDS = 2.0  # a refit waits for a pause in the writes this long ...
+PATIENCE_SECONDS = 60.0  # ... but no longer than this
+REFIT_SHARE = 0.2  # of the items at the last fit: so much change makes a new fit due
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapState:
+    """The standing map: `view` of N items, and how many acknowledged items wait for their place."""
+
+    view: ClusterView
+    pending: int
+    settings: MapSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapPoints:
+    """The N present items on the map: ids, `positions` (N, 2), `clusters` (N,) with noise -1, and labels."""
+
+    state: MapState
+    item_ids: list[str]
+    positions: Positions
+    clusters: NDArray[np.int32]
+    labels: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSummary:
+    """One cluster: members, core points among them, the medoid's item id, and classes, most frequent first."""
+
+    cluster: int
+    size: int
+    core_count: int
+    medoid: str
+    classes: tuple[tuple[str, int], ...]
+
+
+class LiveCollection:
+    """One collection, ready to answer. Belongs to the event loop that runs `keep_current`."""
+
+    def __init__(
+        self, record: Collection, contents: Contents, *, map_path: Path, settings: MapSettings, metrics: Metrics
+    ) -> None:
+        self.record = record
+        self.index = FlatIndex(record.dim)
+        self.index.add(contents.keys, contents.item_ids, contents.labels, contents.vectors)
+        self.writing = asyncio.Lock()
+        self._settings = settings
+        self._metrics = metrics
+        self._map_path = map_path
+        self._fitted: FittedMap | None = load_map(map_path, settings)
+        self._view: ClusterView | None = None
+        now = self.index.now()
+        if self._fitted is not None:
+            self._view = view_of(self._fitted, now.keys, now.vectors, settings)
+        self._changed = asyncio.Event()
+        self._fit_wanted = asyncio.Event()
+        self._fit_request: asyncio.Future[MapState] | None = None
+        self._last_write = time.monotonic()
+        self._newest_key = int(now.keys[-1]) if len(now) else 0
+        self._unplaced: deque[tuple[int, float]] = deque()  # newest key and time of each write that has no place yet
+        metrics.items.labels(record.name).set_function(lambda: len(self.index))
+        metrics.cluster_lag.labels(record.name).set_function(self._lag)
+        if self._view is None:
+            self._note_change()
+
+    # Writes
+
+    def wrote(self, rows: Sequence[Row], written: Written) -> None:
+        """Takes over what the store has just acknowledged. Call with `writing` held, so that keys come in order."""
+        added = [(key, row) for key, row in zip(written.keys, rows, strict=True) if key is not None]
+        if written.removed:
+            self.index.remove(written.removed)
+        self.index.add(
+            np.array([key for key, _ in added], np.int64),
+            [row.item_id for _, row in added],
+            [row.label for _, row in added],
+            np.array([row.vector for _, row in added], np.float32).reshape(len(added), self.record.dim),
+        )
+        self._newest_key = max(self._newest_key, *(key for key, _ in added)) if added else self._newest_key
+        self._note_change()
+
+    def removed(self, keys: Sequence[int]) -> None:
+        """Takes over a deletion. Call with `writing` held."""
+        self.index.remove(keys)
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._last_write = time.monotonic()
+        self._unplaced.append((self._newest_key, self._last_write))
+        self._changed.set()
+
+    # Clusters
+
+    def cluster_of(self, key: int) -> int | None:
+        """The cluster of an item now; None while it is not on the map."""
+        return None if self._view is None else self._view.of(key)
+
+    def map_state(self) -> MapState:
+        """The standing map; raises PreconditionError while there is none."""
+        if self._view is None:
+            check_enough(len(self.index), self._settings)
+            raise PreconditionError(
+                f"collection: the first map of {self.record.name!r} is being fitted; try again later"
+            )
+        return MapState(view=self._view, pending=self._pending(), settings=self._settings)
+
+    def points(self) -> MapPoints:
+        """Every present item on the standing map."""
+        state = self.map_state()
+        now = self.index.now()
+        _, on_map, rows = np.intersect1d(state.view.keys, now.keys, assume_unique=True, return_indices=True)
+        return MapPoints(
+            state=state,
+            item_ids=[now.item_ids[row] for row in rows],
+            positions=state.view.positions[on_map],
+            clusters=state.view.labels[on_map],
+            labels=[now.labels[row] for row in rows],
+        )
+
+    def summaries(self) -> tuple[MapState, list[ClusterSummary]]:
+        """The clusters of the standing map, largest first; O(N D)."""
+        state = self.map_state()
+        view, now = state.view, self.index.now()
+        _, on_map, rows = np.intersect1d(view.keys, now.keys, assume_unique=True, return_indices=True)
+        labels, core = view.labels[on_map], view.core[on_map]
+        summaries = []
+        for cluster in range(view.cluster_count):
+            members = np.flatnonzero(labels == cluster)
+            if not members.size:  # every member was deleted a moment ago
+                continue
+            unit = now.vectors[rows[members]].astype(np.float64)
+            # The sum of cosine distances to the others is least where the product with the sum of all is greatest.
+            closeness = (unit * unit.sum(axis=0)).sum(axis=1)
+            best = rows[members[closeness >= closeness.max() - 1e-9]]
+            classes = Counter(now.labels[row] for row in rows[members])
+            summaries.append(
+                ClusterSummary(
+                    cluster=cluster,
+                    size=members.size,
+                    core_count=int(core[members].sum()),
+                    medoid=min(now.item_ids[row] for row in best),
+                    classes=tuple(sorted(classes.items(), key=lambda entry: (-entry[1], entry[0]))),
+                )
+            )
+        return state, sorted(summaries, key=lambda summary: (-summary.size, summary.cluster))
+
+    async def refit(self) -> MapState:
+        """Fits a new map of everything acknowledged so far. Goes on when the caller goes away; callers share a fit."""
+        check_enough(len(self.index), self._settings)
+        if self._fit_request is None:
+            self._fit_request = asyncio.get_running_loop().create_future()
+            self._fit_wanted.set()
+        return await asyncio.shield(self._fit_request)
+
+    def close(self) -> None:
+        """Ends the wait of everyone who waits for a fit, after `keep_current` was cancelled for good."""
+        if self._fit_request is not None and not self._fit_request.done():
+            self._fit_request.set_exception(PreconditionError(f"collection: {self.record.name!r} was closed"))
+
+    async def keep_current(self, fitting: asyncio.Semaphore) -> None:
+        """Places new items and refits the map, until cancelled. `fitting` bounds the fits of all collections."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_placed())
+            tasks.create_task(self._keep_fitted(fitting))
+
+    async def _keep_placed(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(SETTLE_SECONDS)
+            self._changed.clear()
+            if self._fitted is not None:
+                try:
+                    await self._place(self._fitted)
+                except Exception:
+                    log.exception("map of collection %r: new items could not be placed", self.record.name)
+            if self._fit_is_due():
+                self._fit_wanted.set()
+
+    async def _keep_fitted(self, fitting: asyncio.Semaphore) -> None:
+        while True:
+            await self._fit_wanted.wait()
+            await self._pause_in_writes()
+            self._fit_wanted.clear()
+            async with fitting:
+                request, self._fit_request = self._fit_request, None
+                if request is None and not self._fit_is_due():
+                    continue
+                await self._fit(request)
+
+    async def _fit(self, request: asyncio.Future[MapState] | None) -> None:
+        version = 1 if self._fitted is None else self._fitted.version + 1
+        try:
+            with self._metrics.stage("map_fit"):
+                now = self.index.now()
+                fitted = await run_in_process(fit_map, now.keys, now.vectors, self._settings, version)
+            await asyncio.to_thread(save_map, fitted, self._settings, self._map_path)
+            self._fitted = fitted
+            await self._place(fitted)
+        except Exception as error:
+            log.exception("map of collection %r: the fit failed", self.record.name)
+            if request is not None and not request.done():
+                request.set_exception(PreconditionError(f"collection: the map could not be fitted ({error})"))
+            return
+        if request is not None and not request.done():
+            request.set_result(self.map_state())
+
+    async def _place(self, fitted: FittedMap) -> None:
+        now, through = self.index.now(), self._newest_key
+        with self._metrics.stage("map_place"):
+            view = await asyncio.to_thread(view_of, fitted, now.keys, now.vectors, self._settings, self._view)
+        if fitted is not self._fitted:  # a fit that ended meanwhile has the newer view
+            return
+        self._view = view
+        while self._unplaced and self._unplaced[0][0] <= through:
+            self._unplaced.popleft()
+
+    def _fit_is_due(self) -> bool:
+        keys = self.index.now().keys
+        if self._fitted is None:
+            return len(keys) >= self._settings.min_samples
+        added = int((keys > self._fitted.newest_key).sum())
+        removed = self._fitted.item_count - (len(keys) - added)
+        return added + removed >= REFIT_SHARE * self._fitted.item_count and len(keys) >= self._settings.min_samples
+
+    def _pending(self) -> int:
+        on_map = np.empty(0, np.int64) if self._view is None else self._view.keys
+        return int((~np.isin(self.index.now().keys, on_map)).sum()) if self._unplaced else 0
+
+    async def _pause_in_writes(self) -> None:
+        begun = time.monotonic()
+        while self._fit_request is None:
+            now = time.monotonic()
+            if now - self._last_write >= QUIET_SECONDS or now - begun >= PATIENCE_SECONDS:
+                return
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    def _lag(self) -> float:
+        if not self._unplaced or len(self.index) < self._settings.min_samples:
+            return 0.0
+        return time.monotonic() - self._unplaced[0][1]

@@ -1,0 +1,191 @@
+"""The five services of the contract, each a thin turn of words around the pipeline."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from farnear.v1 import (
+    clusters_pb2,
+    clusters_pb2_grpc,
+    collections_pb2,
+    collections_pb2_grpc,
+    explain_pb2,
+    explain_pb2_grpc,
+    items_pb2,
+    items_pb2_grpc,
+    search_pb2,
+    search_pb2_grpc,
+)
+
+from farnear_service.clusters import NOISE
+from farnear_service.errors import InvalidError
+from farnear_service.pipeline import Pipeline
+from farnear_service.rpc import wire
+from farnear_service.rpc.status import item_error
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+MAP_CHUNK = 5000  # points in one message of GetMap, some hundred kilobytes
+
+
+class Collections(collections_pb2_grpc.CollectionsServiceServicer):
+    """See proto/farnear/v1/collections.proto."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def CreateCollection(
+        self, request: collections_pb2.CreateCollectionRequest, context: Context
+    ) -> collections_pb2.CreateCollectionResponse:
+        record = await self._pipeline.create_collection(
+            request.name, request.bundle, wire.retention(request.image_retention)
+        )
+        return collections_pb2.CreateCollectionResponse(collection=wire.collection_message(record, 0))
+
+    async def GetCollection(
+        self, request: collections_pb2.GetCollectionRequest, context: Context
+    ) -> collections_pb2.GetCollectionResponse:
+        return collections_pb2.GetCollectionResponse(
+            collection=wire.collection_message(*self._pipeline.collection(request.name))
+        )
+
+    async def ListCollections(
+        self, request: collections_pb2.ListCollectionsRequest, context: Context
+    ) -> collections_pb2.ListCollectionsResponse:
+        size = wire.page_size(request.page_size, default=100, limit=1000)
+        after = wire.page_start(request.page_token)
+        entries = [entry for entry in self._pipeline.collections() if after is None or entry[0].name > after]
+        page = entries[:size]
+        return collections_pb2.ListCollectionsResponse(
+            collections=[wire.collection_message(*entry) for entry in page],
+            next_page_token=wire.page_token(page[-1][0].name) if len(entries) > size else "",
+        )
+
+    async def DeleteCollection(
+        self, request: collections_pb2.DeleteCollectionRequest, context: Context
+    ) -> collections_pb2.DeleteCollectionResponse:
+        count = await self._pipeline.delete_collection(request.name)
+        return collections_pb2.DeleteCollectionResponse(deleted_item_count=count)
+
+
+class Items(items_pb2_grpc.ItemsServiceServicer):
+    """See proto/farnear/v1/items.proto."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def UpsertItems(
+        self, request: items_pb2.UpsertItemsRequest, context: Context
+    ) -> items_pb2.UpsertItemsResponse:
+        outcomes = await self._pipeline.upsert(request.collection, [wire.new_item(item) for item in request.items])
+        return items_pb2.UpsertItemsResponse(
+            results=[
+                items_pb2.UpsertResult(item_id=item.item_id, error=None if outcome is None else item_error(outcome))
+                for item, outcome in zip(request.items, outcomes, strict=True)
+            ]
+        )
+
+    async def GetItem(self, request: items_pb2.GetItemRequest, context: Context) -> items_pb2.GetItemResponse:
+        return items_pb2.GetItemResponse(
+            item=wire.item_message(await self._pipeline.item(request.collection, request.item_id))
+        )
+
+    async def ListItems(self, request: items_pb2.ListItemsRequest, context: Context) -> items_pb2.ListItemsResponse:
+        size = wire.page_size(request.page_size, default=1000, limit=10_000)
+        items = await self._pipeline.items(
+            request.collection, after=wire.page_start(request.page_token), limit=size + 1
+        )
+        return items_pb2.ListItemsResponse(
+            items=[wire.item_message(item) for item in items[:size]],
+            next_page_token=wire.page_token(items[size - 1].item_id) if len(items) > size else "",
+        )
+
+    async def DeleteItems(
+        self, request: items_pb2.DeleteItemsRequest, context: Context
+    ) -> items_pb2.DeleteItemsResponse:
+        count = await self._pipeline.delete_items(request.collection, request.item_ids)
+        return items_pb2.DeleteItemsResponse(deleted_count=count)
+
+
+class Search(search_pb2_grpc.SearchServiceServicer):
+    """See proto/farnear/v1/search.proto."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def Search(self, request: search_pb2.SearchRequest, context: Context) -> search_pb2.SearchResponse:
+        results = await self._pipeline.search(
+            request.collection,
+            [wire.query(query) for query in request.queries],
+            wire.direction(request.direction),
+            request.k,
+        )
+        return search_pb2.SearchResponse(results=[wire.search_message(result) for result in results])
+
+
+class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
+    """See proto/farnear/v1/clusters.proto."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def ListClusters(
+        self, request: clusters_pb2.ListClustersRequest, context: Context
+    ) -> clusters_pb2.ListClustersResponse:
+        size = wire.page_size(request.page_size, default=1000, limit=1000)
+        after = wire.page_start(request.page_token)
+        state, summaries = await self._pipeline.clusters(request.collection)
+        names = [str(summary.cluster) for summary in summaries]
+        if after is not None and after not in names:
+            raise InvalidError("page_token: the map has changed since that page; start again without a token")
+        start = 0 if after is None else names.index(after) + 1
+        page = summaries[start : start + size]
+        return clusters_pb2.ListClustersResponse(
+            clusters=[wire.cluster_message(summary) for summary in page],
+            noise_count=int((state.view.labels == NOISE).sum()),
+            map=wire.map_info(state),
+            next_page_token=wire.page_token(str(page[-1].cluster)) if start + size < len(summaries) else "",
+        )
+
+    async def Assign(self, request: clusters_pb2.AssignRequest, context: Context) -> clusters_pb2.AssignResponse:
+        placement = await self._pipeline.assign(request.collection, wire.query(request.query))
+        return clusters_pb2.AssignResponse(
+            cluster=placement.cluster,
+            core_distance=placement.core_distance,
+            x=placement.position[0],
+            y=placement.position[1],
+            map_version=placement.map_version,
+        )
+
+    async def GetMap(
+        self, request: clusters_pb2.GetMapRequest, context: Context
+    ) -> AsyncIterator[clusters_pb2.GetMapResponse]:
+        points = await asyncio.to_thread(self._pipeline.live(request.collection).points)
+        for start in range(0, len(points.item_ids), MAP_CHUNK):
+            yield wire.map_chunk(points, slice(start, start + MAP_CHUNK))
+
+    async def Recluster(
+        self, request: clusters_pb2.ReclusterRequest, context: Context
+    ) -> clusters_pb2.ReclusterResponse:
+        state = await self._pipeline.live(request.collection).refit()
+        return clusters_pb2.ReclusterResponse(
+            map=wire.map_info(state),
+            cluster_count=state.view.cluster_count,
+            noise_count=int((state.view.labels == NOISE).sum()),
+        )
+
+
+class Explain(explain_pb2_grpc.ExplainServiceServicer):
+    """See proto/farnear/v1/explain.proto."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def Explain(self, request: explain_pb2.ExplainRequest, context: Context) -> explain_pb2.ExplainResponse:
+        results = await self._pipeline.explain(
+            request.collection,
+            [wire.query(query) for query in request.queries],
+            picture=wire.picture(request.picture),
+        )
+        return explain_pb2.ExplainResponse(results=[wire.heatmap_message(result) for result in results])

@@ -1,0 +1,114 @@
+"""Errors to gRPC statuses, and every call counted and timed: the one place that does either."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from farnear.v1 import types_pb2
+
+from farnear_service.errors import (
+    AlreadyExistsError,
+    InvalidError,
+    NotFoundError,
+    OverloadedError,
+    PreconditionError,
+    ServiceError,
+)
+from farnear_service.metrics import Metrics
+
+STATUS: dict[type[ServiceError], grpc.StatusCode] = {
+    InvalidError: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFoundError: grpc.StatusCode.NOT_FOUND,
+    AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+log = logging.getLogger(__name__)
+
+
+def status_of(error: ServiceError) -> grpc.StatusCode:
+    """The status of a refusal: that of the nearest class in the table."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def item_error(error: ServiceError) -> types_pb2.ItemError:
+    """A refusal of one entry of a batch."""
+    return types_pb2.ItemError(code=status_of(error).value[0], message=str(error))
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """Turns a handler's errors into statuses, and counts and times its calls.
+
+    Faults of ours are logged, and told as INTERNAL without detail.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wraps the handler of one of our own methods; those of health and reflection stay as they are."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or not method.startswith("/farnear."):
+            return handler
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(method, handler.unary_unary), handler.request_deserializer, handler.response_serializer
+            )
+        assert handler.unary_stream is not None, "the contract has no client streams"
+        return grpc.unary_stream_rpc_method_handler(
+            self._stream(method, handler.unary_stream), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _unary(self, method: str, handle: Callable[..., Any]) -> Callable[..., Any]:
+        async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
+            async with _Call(method, context, self._metrics):
+                return await handle(request, context)
+
+        return answer
+
+    def _stream(self, method: str, handle: Callable[..., Any]) -> Callable[..., Any]:
+        async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
+            async with _Call(method, context, self._metrics):
+                async for message in handle(request, context):
+                    yield message
+
+        return answer
+
+
+class _Call:
+    """One call under way."""
+
+    def __init__(self, method: str, context: grpc.aio.ServicerContext[Any, Any], metrics: Metrics) -> None:
+        self._method = method
+        self._context = context
+        self._metrics = metrics
+
+    async def __aenter__(self) -> None:
+        self._start = time.perf_counter()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        code, message = _told(error)
+        if code is grpc.StatusCode.INTERNAL:
+            log.error("%s failed", self._method, exc_info=error)
+        self._metrics.requests.labels(self._method, code.name).inc()
+        self._metrics.request_seconds.labels(self._method).observe(time.perf_counter() - self._start)
+        if isinstance(error, Exception):
+            await self._context.abort(code, message)
+
+
+def _told(error: BaseException | None) -> tuple[grpc.StatusCode, str]:
+    if error is None:
+        return grpc.StatusCode.OK, ""
+    if isinstance(error, ServiceError):
+        return status_of(error), str(error)
+    if not isinstance(error, Exception):  # the caller went away or its deadline passed: asyncio cancels the handler
+        return grpc.StatusCode.CANCELLED, ""
+    return grpc.StatusCode.INTERNAL, "the service failed; its log says why"
