@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     from farnear_service.errors import ServiceError
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells which of its builds it tried
     try:
         asyncio.run(_serve(read_config(arguments), as_json=arguments.json))
     except ServiceError as error:

@@ -7,6 +7,7 @@ Clusters are scikit-learn's DBSCAN on the positions of all present items, anew a
 References: van der Maaten and Hinton 2008 (t-SNE); Policar et al. 2024 (openTSNE); Ester et al. 1996 (DBSCAN).
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,8 @@ from farnear_service.errors import PreconditionError
 from farnear_service.types import FloatArray
 
 NOISE = -1
+
+logging.getLogger("openTSNE").setLevel(logging.WARNING)  # it tells of every index that it was given
 
 Positions = NDArray[np.float64]
 Keys = NDArray[np.int64]
@@ -96,10 +99,13 @@ class ClusterView:
 
     def of(self, key: int) -> int | None:
         """The cluster of an item, -1 for noise, None for an item that is not on the map."""
-        place = int(np.searchsorted(self.keys, key))
-        if place == self.keys.size or self.keys[place] != key:
-            return None
-        return int(self.labels[place])
+        row = self._row(key)
+        return None if row is None else int(self.labels[row])
+
+    def position_of(self, key: int) -> Positions | None:
+        """The position (2,) of an item, None for an item that is not on the map."""
+        row = self._row(key)
+        return None if row is None else self.positions[row]
 
     def assign(self, position: Positions, eps: float) -> tuple[int, float]:
         """The cluster of the core point nearest to `position` (2,) if within `eps`, else -1; and that distance."""
@@ -107,6 +113,10 @@ class ClusterView:
             return NOISE, float("inf")
         distance, nearest = cKDTree(self.positions[self.core]).query(position)
         return (int(self.labels[self.core][nearest]) if distance <= eps else NOISE), float(distance)
+
+    def _row(self, key: int) -> int | None:
+        row = int(np.searchsorted(self.keys, key))
+        return row if row < self.keys.size and self.keys[row] == key else None
 
 
 def check_enough(count: int, settings: MapSettings) -> None:

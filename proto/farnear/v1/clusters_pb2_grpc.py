@@ -73,7 +73,7 @@ class ClustersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Assign(self, request, context):
-        """Which cluster an image, item or vector falls into, without adding it.
+        """Which cluster an image or vector falls into, without adding it; for an item on the map, where it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

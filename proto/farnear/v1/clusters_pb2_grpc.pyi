@@ -39,7 +39,7 @@ class ClustersServiceStub:
     ListClusters: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.ListClustersRequest, _clusters_pb2.ListClustersResponse]
     """The clusters of the standing map, largest first, and the count of noise."""
     Assign: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.AssignRequest, _clusters_pb2.AssignResponse]
-    """Which cluster an image, item or vector falls into, without adding it."""
+    """Which cluster an image or vector falls into, without adding it; for an item on the map, where it is."""
     GetMap: _grpc.UnaryStreamMultiCallable[_clusters_pb2.GetMapRequest, _clusters_pb2.GetMapResponse]
     """Every placed item with its position, in chunks."""
     Recluster: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.ReclusterRequest, _clusters_pb2.ReclusterResponse]
@@ -58,7 +58,7 @@ class ClustersServiceAsyncStub(ClustersServiceStub):
     ListClusters: _aio.UnaryUnaryMultiCallable[_clusters_pb2.ListClustersRequest, _clusters_pb2.ListClustersResponse]  # type: ignore[assignment]
     """The clusters of the standing map, largest first, and the count of noise."""
     Assign: _aio.UnaryUnaryMultiCallable[_clusters_pb2.AssignRequest, _clusters_pb2.AssignResponse]  # type: ignore[assignment]
-    """Which cluster an image, item or vector falls into, without adding it."""
+    """Which cluster an image or vector falls into, without adding it; for an item on the map, where it is."""
     GetMap: _aio.UnaryStreamMultiCallable[_clusters_pb2.GetMapRequest, _clusters_pb2.GetMapResponse]  # type: ignore[assignment]
     """Every placed item with its position, in chunks."""
     Recluster: _aio.UnaryUnaryMultiCallable[_clusters_pb2.ReclusterRequest, _clusters_pb2.ReclusterResponse]  # type: ignore[assignment]
@@ -86,7 +86,7 @@ class ClustersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clusters_pb2.AssignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clusters_pb2.AssignResponse, _abc.Awaitable[_clusters_pb2.AssignResponse]]:
-        """Which cluster an image, item or vector falls into, without adding it."""
+        """Which cluster an image or vector falls into, without adding it; for an item on the map, where it is."""
 
     @_abc_1.abstractmethod
     def GetMap(

@@ -207,8 +207,10 @@ class Pipeline:
         """Which cluster a query falls into, without adding it."""
         live = self._named(name)
         state = live.map_state()
-        _, vector = await self._subject(live, query, patient=False)
-        position = (await asyncio.to_thread(state.view.fitted.place, vector[None]))[0]
+        key, vector = await self._subject(live, query, patient=False)
+        position = None if key is None else state.view.position_of(key)
+        if position is None:
+            position = (await asyncio.to_thread(state.view.fitted.place, vector[None]))[0]
         cluster, distance = state.view.assign(position, state.settings.eps)
         return Placement(
             cluster=cluster,

@@ -13,8 +13,7 @@ from farnear.v1 import (
     search_pb2,
     search_pb2_grpc,
 )
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from farnear_service.errors import PreconditionError
@@ -50,7 +49,7 @@ class RpcServer:
                 ("grpc.so_reuseport", 0),  # a second server on the port is refused, not mixed in
             ],
         )
-        self._health = health_aio.HealthServicer()
+        self._health = health.aio.HealthServicer()
         collections_pb2_grpc.add_CollectionsServiceServicer_to_server(Collections(pipeline), self._server)
         items_pb2_grpc.add_ItemsServiceServicer_to_server(Items(pipeline), self._server)
         search_pb2_grpc.add_SearchServiceServicer_to_server(Search(pipeline), self._server)
@@ -58,7 +57,7 @@ class RpcServer:
         explain_pb2_grpc.add_ExplainServiceServicer_to_server(Explain(pipeline), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (*SERVICE_NAMES, health_aio.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
 
     async def start(self, address: str) -> int:

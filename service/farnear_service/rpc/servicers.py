@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from farnear.v1 import (
@@ -24,7 +24,7 @@ from farnear_service.pipeline import Pipeline
 from farnear_service.rpc import wire
 from farnear_service.rpc.status import item_error
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 MAP_CHUNK = 5000  # points in one message of GetMap, some hundred kilobytes
 

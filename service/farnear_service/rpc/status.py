@@ -1,5 +1,7 @@
 """Errors to gRPC statuses, and every call counted and timed: the one place that does either."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,0 +1,113 @@
+"""From a folder of images to every answer, as a user goes, and again after a restart."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import Server, farnear
+from tests.e2e.images import surface, write_surfaces
+
+COUNT = 30
+
+
+@pytest.fixture(scope="module")
+def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_surfaces(tmp_path_factory.mktemp("journey") / "surfaces", COUNT)
+
+
+@pytest.fixture(scope="module")
+def bundle(surfaces: Path) -> Path:
+    out = surfaces.parent / "bundle"
+    told = farnear(
+        "train", surfaces, "--out", out, "--image-size", "32", "--iterations", "40", "--batch-size", "32", "--json"
+    ).json()
+    assert told["evaluation"]["precision_at_1"] > told["evaluation"]["chance"]["precision_at_1"]
+    return out
+
+
+def answers(server: Server) -> dict[str, Any]:
+    """What a server says about the journey's collection."""
+    picture = surface("scratched", 500)
+    ask = ("--collection", "surfaces", "--json")
+    return {
+        "collections": server.run("collections", "list", "--json").json(),
+        "similar": server.run("similar", "-", *ask, stdin=picture).json(),
+        "divergent": server.run("divergent", "id:spotted/003.png", "-k", "5", *ask).json(),
+        "both": server.run("both", "id:scratched/007.png", *ask).json(),
+        "clusters": server.run("clusters", *ask).json(),
+        "assign": server.run("assign", "-", *ask, stdin=picture).json(),
+    }
+
+
+def test_a_user_gets_every_answer_and_gets_it_again_after_a_restart(
+    surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path / "data", [f"marks={bundle}"])
+    assert server.run("collections", "create", "surfaces", "--bundle", "marks").code == 0
+    indexed = server.run("index", surfaces, "--collection", "surfaces", "--json").json()
+    assert indexed == {"indexed": 2 * COUNT, "skipped": 0, "refused": []}
+    again = server.run("index", surfaces, "--collection", "surfaces", "--json").json()
+    assert again == {"indexed": 0, "skipped": 2 * COUNT, "refused": []}
+    assert server.run("clusters", "--refit", "--collection", "surfaces").code == 0
+
+    live = answers(server)
+    assert [(entry["name"], entry["bundle"], entry["item_count"]) for entry in live["collections"]] == [
+        ("surfaces", "marks", 2 * COUNT)
+    ]
+    assert len(live["similar"]) == 10
+    for hits, sign in ((live["similar"], -1), (live["divergent"], 1), (live["both"]["similar"], -1)):
+        assert {"item_id", "similarity", "label", "cluster"} <= set(hits[0])
+        similarities = [hit["similarity"] for hit in hits]
+        assert similarities == sorted(similarities, key=lambda value: sign * value)
+        assert all(hit["label"] == hit["item_id"].split("/")[0] for hit in hits)
+        assert all(isinstance(hit["cluster"], int) for hit in hits)
+    assert len(live["divergent"]) == 5
+    assert "scratched/007.png" not in [hit["item_id"] for hit in live["both"]["similar"]]
+    sizes = [cluster["size"] for cluster in live["clusters"]["clusters"]]
+    assert sum(sizes) + live["clusters"]["noise_count"] == 2 * COUNT
+
+    assert server.stop() == 0
+    # No --bundle: the server keeps its own copy.
+    restarted = start(tmp_path / "data")
+    assert answers(restarted) == live
+
+
+def test_heat_maps_come_as_pictures_and_torch_only_with_the_first_of_them(
+    surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path / "data", [f"marks={bundle}"])
+    server.run("collections", "create", "surfaces", "--bundle", "marks")
+    server.run("index", surfaces / "scratched", "--collection", "surfaces")
+    server.run("similar", "id:000.png", "--collection", "surfaces")
+    loaded = Path(f"/proc/{server.process.pid}/maps")
+    if loaded.exists():
+        assert "libtorch" not in loaded.read_text()
+
+    out = tmp_path / "heat.png"
+    told = server.run("explain", "id:000.png", "--collection", "surfaces", "--out", out, "--json").json()
+    assert (told["height"], told["width"]) == (4, 4)
+    with Image.open(out) as picture:
+        assert picture.size == (48, 48)
+        assert np.asarray(picture.convert("RGB")).std() > 0
+
+    assert server.metric('farnear_items{collection="surfaces"}') == COUNT
+    assert server.metric('farnear_requests_total{code="OK",method="/farnear.v1.ExplainService/Explain"}') == 1
+    assert server.metric('farnear_stage_seconds_count{stage="explain"}') == 1
+
+
+def test_tables_are_for_people(surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]) -> None:
+    server = start(tmp_path / "data", [f"marks={bundle}"])
+    server.run("collections", "create", "surfaces", "--bundle", "marks")
+    server.run("index", surfaces, "--collection", "surfaces")
+    table = server.run("similar", surfaces / "spotted" / "001.png", "--collection", "surfaces", "-k", "2")
+    first, best, second = table.out.splitlines()
+    assert first.split() == ["rank", "similarity", "cluster", "label", "item"]
+    assert best.split()[-1] == "spotted/001.png"
+    assert float(best.split()[1]) >= float(second.split()[1])
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(table.out)
