@@ -26,8 +26,8 @@ class ServeConfig:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `farnear serve`."""
     parser.description = (
-        "Serves collections of images over gRPC. Everything it knows lies in the data directory, bundles too,"
-        " so a restart needs no --bundle. It ends on SIGTERM or Ctrl-C after the calls under way."
+        "Serves collections of images over gRPC. Everything it knows lies in the data directory, bundles too,\n"
+        "so a restart needs no --bundle. It ends on SIGTERM or Ctrl-C after the calls under way."
     )
     parser.epilog = (
         "example: farnear serve --data ./data --bundle bridges=./bridges-bundle\n"

@@ -1,0 +1,142 @@
+"""How many image searches a second does one server answer, and what does serving cost over the bare computation?
+
+Baseline, in the same run: the same decode, embedding and exact search at both ends, in one process without a server.
+The collection has `--items` random 16-d vectors; the network is the paper's CNN at 160 px with random weights.
+"""
+
+import argparse
+import asyncio
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+from conditions import print_conditions
+from farnear import AsyncClient, Direction, NewItem, Vector
+from farnear_service.bundle import Bundle, load_bundle
+from farnear_service.embedder import Embedder
+from farnear_service.image import ImageLimits, decode
+from farnear_service.index import FlatIndex
+from farnear_training.export import Provenance, export
+from farnear_training.models import MnPairCnn
+from PIL import Image
+
+K = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=600, help="requests at each concurrency")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
+    arguments = parser.parse_args()
+    print_conditions("onnxruntime", "faiss-cpu", "grpcio", "numpy")
+
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(arguments.items, 16)).astype(np.float32)
+    pictures = [_picture(random) for _ in range(64)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        provenance = Provenance(name="bench", class_names=[], training={}, dataset={}, evaluation={}, split={})
+        parity = random.integers(0, 256, (32, 160, 160, 3), dtype=np.uint8)
+        export(MnPairCnn(image_size=160, embedding_dim=16), path / "bundle", provenance, parity_images=parity)
+        bundle = load_bundle(path / "bundle")
+        bare = _bare(bundle, vectors, pictures, arguments.requests)
+        print(f"bare, one call after the other   {bare:6.0f}/s")
+        command = [
+            sys.executable,
+            "-m",
+            "farnear",
+            "serve",
+            "--data",
+            path / "data",
+            "--bundle",
+            f"b={path / 'bundle'}",
+        ]
+        command += ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            assert server.stdout is not None
+            address = next(line.split()[-1] for line in server.stdout if "serving on" in line)
+            asyncio.run(_load(address, bundle, vectors, pictures, arguments.requests, arguments.concurrency, bare))
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _bare(bundle: Bundle, vectors: np.ndarray, pictures: list[bytes], requests: int) -> float:
+    embedder = Embedder(bundle, threads=os.cpu_count() or 1)
+    index = FlatIndex(16)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    index.add(np.arange(len(unit)), [str(n) for n in range(len(unit))], [""] * len(unit), unit)
+    start = time.perf_counter()
+    for number in range(requests):
+        pixels = decode(pictures[number % len(pictures)], bundle.width, bundle.height, ImageLimits())
+        (vector,) = embedder.embed([pixels])
+        index.nearest(vector[None], K)
+        index.farthest(vector[None], K)
+    return requests / (time.perf_counter() - start)
+
+
+async def _load(
+    address: str,
+    bundle: Bundle,
+    vectors: np.ndarray,
+    pictures: list[bytes],
+    requests: int,
+    concurrencies: list[int],
+    bare: float,
+) -> None:
+    async with AsyncClient(address, timeout=120) as client:
+        await client.create_collection("bench", bundle="b")
+        items = [
+            NewItem(item_id=str(number), content=Vector(values=vector.tolist(), bundle_digest=bundle.digest))
+            for number, vector in enumerate(vectors)
+        ]
+        start = time.perf_counter()
+        outcomes = await client.upsert("bench", items)
+        seconds = time.perf_counter() - start
+        assert all(outcome.error is None for outcome in outcomes)
+        print(f"ready vectors stored over gRPC    {len(vectors) / seconds:6.0f}/s")
+        await client.recluster("bench")  # so that no fit of the map runs beside the measurement
+        for concurrency in concurrencies:
+            start = time.perf_counter()
+            latencies = await _callers(client, pictures, requests, concurrency)
+            rate = requests / (time.perf_counter() - start)
+            spread = statistics.quantiles(latencies, n=100)
+            print(
+                f"served, {concurrency:3} callers              {rate:6.0f}/s  {rate / bare:4.2f} x bare"
+                f"  p50 {1e3 * spread[49]:.1f} ms  p99 {1e3 * spread[98]:.1f} ms"
+            )
+
+
+async def _callers(client: AsyncClient, pictures: list[bytes], requests: int, concurrency: int) -> list[float]:
+    latencies: list[float] = []
+    numbers = iter(range(requests))
+
+    async def one_caller() -> None:
+        for number in numbers:
+            begun = time.perf_counter()
+            await client.search("bench", [pictures[number % len(pictures)]], direction=Direction.BOTH, k=K)
+            latencies.append(time.perf_counter() - begun)
+
+    await asyncio.gather(*(one_caller() for _ in range(concurrency)))
+    return latencies
+
+
+def _picture(random: np.random.Generator) -> bytes:
+    out = io.BytesIO()
+    blocks = random.integers(0, 256, (25, 25, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    Image.fromarray(blocks).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The arguments that client commands share, and what they stand for: a connection, a query."""
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farnear.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S
+from farnear.command import RefusedError
+from farnear.images import read_file
+from farnear.inputs import ItemId, Query
+
+if TYPE_CHECKING:
+    from farnear.client import Client
+
+
+def add_client_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares --address, --timeout and --json."""
+    parser.add_argument(
+        "--address",
+        default=os.environ.get("FARNEAR_ADDRESS") or DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help="where the service listens (default: $FARNEAR_ADDRESS, now %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help=f"how long a call may take (default: {DEFAULT_TIMEOUT_S:g})"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for machines instead of a table for people")
+
+
+def add_collection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares --collection and the client arguments."""
+    parser.add_argument("--collection", required=True, type=utf8, metavar="NAME", help="the collection to use")
+    add_client_arguments(parser)
+
+
+def add_query_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares IMAGE, --collection and the client arguments."""
+    parser.add_argument(
+        "image", type=_image, metavar="IMAGE", help="an image file, '-' for stdin, or id:ITEM for a stored item"
+    )
+    add_collection_arguments(parser)
+
+
+def connect(arguments: argparse.Namespace) -> "Client":
+    """Opens the client that the arguments ask for."""
+    from farnear.client import Client
+
+    timeout = DEFAULT_TIMEOUT_S if arguments.timeout is None else arguments.timeout
+    return Client(arguments.address, timeout=timeout)
+
+
+def read_query(argument: str) -> Query:
+    """Reads what an IMAGE argument names.
+
+    Raises:
+        RefusedError: If it names a file that cannot be read or sent.
+    """
+    if argument.startswith("id:"):
+        return ItemId(argument.removeprefix("id:"))
+    if argument == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return read_file(Path(argument))
+    except OSError as error:
+        raise RefusedError(f"cannot read {argument}: {error.strerror}") from error
+    except ValueError as error:
+        raise RefusedError(f"cannot send {argument}: {error}") from error
+
+
+def utf8(argument: str) -> str:
+    """The type of arguments that travel as text: refuses bytes that are not UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError("not UTF-8") from error
+    return argument
+
+
+def count(argument: str) -> int:
+    """The type of counts: a whole number that fits the contract's int32; the service judges its range."""
+    try:
+        number = int(argument)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{argument!r} is not a whole number") from error
+    if abs(number) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{argument} is out of range")
+    return number
+
+
+def _image(argument: str) -> str:
+    # A path may hold any bytes, an id may not.
+    return utf8(argument) if argument.startswith("id:") else argument
+
+
+def _seconds(argument: str) -> float:
+    try:
+        seconds = float(argument)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{argument!r} is not a number of seconds above 0")
+    return seconds
