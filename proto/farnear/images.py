@@ -34,9 +34,9 @@ def list_images(data: Path) -> list[SourceImage]:
     Taken are files whose name ends in one of `EXTENSIONS`, in any case. Passed over are hidden files and folders (of a
     leading '.'), links to folders, and links that leave the folder; a link in a tar raises ValueError when it is read.
 
-    Where all images lie in two or more folders inside one single top folder, that one is dropped, so that
-    `data/class/file` and `class/file` give the same ids; `farnear train` does the same. Of two members of a tar with one
-    name the later stands, as when it is unpacked.
+    Where all images of a tar lie in folders inside one single top folder, that one is dropped, so that a packed
+    `data/class/file` and `class/file` give the same ids. Of two members with one name the later stands, as when a tar
+    is unpacked. `farnear train` gives the same ids.
 
     Raises:
         OSError: If `data` or a folder in it cannot be read.
@@ -47,7 +47,7 @@ def list_images(data: Path) -> list[SourceImage]:
         raise ValueError(f"{data} holds no images ({', '.join(sorted(EXTENSIONS))})")
     return [
         SourceImage(item_id="/".join(parts), label=parts[0] if len(parts) > 1 else "", read=read)
-        for parts, read in sorted(_unwrapped(found).items(), key=lambda entry: "/".join(entry[0]))
+        for parts, read in sorted(found.items(), key=lambda entry: "/".join(entry[0]))
     ]
 
 
@@ -91,14 +91,9 @@ def _in_tar(data: Path) -> Iterator[_Found]:
                     images.append((parts, _refuse_member))
     except tarfile.TarError as error:
         raise ValueError(f"{data} is neither a folder nor an uncompressed tar: {error}") from error
+    if len({parts[0] for parts, _ in images}) == 1 and all(len(parts) > 2 for parts, _ in images):
+        images = [(parts[1:], read) for parts, read in images]
     yield from images
-
-
-def _unwrapped(found: dict[tuple[str, ...], Callable[[], bytes]]) -> dict[tuple[str, ...], Callable[[], bytes]]:
-    wrapped = len({parts[0] for parts in found}) == 1 and all(len(parts) > 2 for parts in found)
-    if not wrapped or len({parts[1] for parts in found}) < 2:
-        return found
-    return {parts[1:]: read for parts, read in found.items()}
 
 
 def _is_image(name: str) -> bool:

@@ -12,7 +12,7 @@ from tests.conftest import picture
 LAYOUTS = {
     "classes": ("crack/1.png", "crack/2.PNG", "rust/1.png", "rust/deep/er/2.png"),
     "a folder around the classes": ("pack/crack/1.png", "pack/crack/2.png", "pack/rust/1.png", "pack/rust/2.png"),
-    "hidden files": ("crack/1.png", "crack/2.png", "crack/.3.png", ".git/1.png", "rust/1.png", "rust/2.png", "rust/a.txt"),
+    "hidden files": ("crack/1.png", "crack/2.png", "crack/.3.png", ".git/1.png", "rust/1.png", "rust/2.png", "a/b.txt"),
 }
 
 
@@ -28,6 +28,8 @@ def test_the_ids_are_the_same(layout: str, packed: bool, tmp_path: Path) -> None
         with tarfile.open(tmp_path / "data.tar", "w") as tar:
             tar.add(data, arcname=".")
         data = tmp_path / "data.tar"
+    elif layout == "a folder around the classes":  # a folder is taken as it was named
+        data = data / "pack"
     learned = load(data, 8, 8, threads=1)
     indexed = list_images(data)
     assert list(learned.item_ids) == [image.item_id for image in indexed]

@@ -54,14 +54,9 @@ def test_only_images_are_taken(tmp_path: Path) -> None:
     assert ids(tmp_path) == images
 
 
-def test_a_single_folder_around_the_classes_is_dropped(tmp_path: Path) -> None:
+def test_a_single_folder_in_a_folder_is_not_dropped(tmp_path: Path) -> None:
     write(tmp_path, "pack/crack/1.jpg", "pack/rust/1.jpg")
-    assert [image.item_id for image in list_images(tmp_path)] == ["crack/1.jpg", "rust/1.jpg"]
-
-
-def test_a_single_class_with_folders_of_its_own_is_kept(tmp_path: Path) -> None:
-    write(tmp_path, "crack/monday/1.jpg", "crack/monday/2.jpg")
-    assert {image.label for image in list_images(tmp_path)} == {"crack"}
+    assert {image.label for image in list_images(tmp_path)} == {"pack"}
 
 
 def test_links_that_leave_the_folder_are_not_followed(tmp_path: Path) -> None:
