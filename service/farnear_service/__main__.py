@@ -58,6 +58,7 @@ async def _serve(config: ServeConfig, *, as_json: bool) -> None:
         map_settings=MapSettings(),
         threads=config.threads,
         metrics=metrics,
+        explain_with_torch=config.explain_with_torch,
     )
     try:
         server = RpcServer(pipeline, metrics)

@@ -25,7 +25,11 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A checked bundle. `digest` is the model's id; images are `width` x `height` pixels, vectors have `dim` values."""
+    """A checked bundle.
+
+    `digest` is the model's id; images are `width` x `height` pixels, vectors have `dim` values. Where `closed_form`
+    holds, the graph gives heat maps too.
+    """
 
     path: Path
     name: str
@@ -33,11 +37,12 @@ class Bundle:
     width: int
     height: int
     dim: int
+    closed_form: bool
     files: frozenset[str]
 
     @property
     def model(self) -> Path:
-        """The ONNX graph from images to embeddings."""
+        """The ONNX graph from images to embeddings, and to heat maps where `closed_form` holds."""
         return self.path / "model.onnx"
 
     @property
@@ -115,6 +120,7 @@ def _checked(path: Path, description: Mapping[str, Any]) -> Bundle:
         width=image["width"],
         height=image["height"],
         dim=embedding["dim"],
+        closed_form=description["explain"].get("closed_form", False) is True,
         files=frozenset(files),
     )
 

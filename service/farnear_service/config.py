@@ -20,6 +20,7 @@ class ServeConfig:
     bundles: dict[str, Path]
     threads: int
     max_waiting: int
+    explain_with_torch: bool
     grace_seconds: float
 
 
@@ -72,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images that may wait to be embedded before searches are refused (default: %(default)s)",
     )
     parser.add_argument(
+        "--explain-with",
+        choices=("graph", "torch"),
+        default="graph",
+        help="graph: heat maps from the bundle's graph where it gives them, else from Torch; torch: always from Torch",
+    )
+    parser.add_argument(
         "--grace",
         type=float,
         default=10.0,
@@ -90,6 +97,7 @@ def read_config(arguments: argparse.Namespace) -> ServeConfig:
         bundles=_by_name(arguments.bundle),
         threads=arguments.threads,
         max_waiting=arguments.max_waiting,
+        explain_with_torch=arguments.explain_with == "torch",
         grace_seconds=arguments.grace,
     )
 

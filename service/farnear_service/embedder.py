@@ -1,4 +1,4 @@
-"""Images to embeddings with ONNX Runtime."""
+"""Images to embeddings, and to heat maps where their gradient has a closed form, with ONNX Runtime."""
 
 from collections.abc import Sequence
 
@@ -44,3 +44,11 @@ class Embedder:
         """Unit vectors, float32 of shape (D,), one for each uint8 RGB image of shape (H, W, 3)."""
         (embeddings_BD,) = self._session.run(["embedding"], {"images": np.stack(images)})
         return list(np.asarray(embeddings_BD, np.float32))
+
+    def heatmaps(self, images: Sequence[ByteArray]) -> Sequence[FloatArray]:
+        """Grad-CAM in closed form (Yasuno et al., eq. 6-8), float32 of shape (h, w) and 0 or more, for each image.
+
+        Only where the bundle's `closed_form` holds.
+        """
+        (heatmaps_Bhw,) = self._session.run(["heatmap"], {"images": np.stack(images)})
+        return list(np.asarray(heatmaps_Bhw, np.float32))

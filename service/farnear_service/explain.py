@@ -2,7 +2,8 @@
 
     y = sum_m (U_m)^2 over the reduction layer U;  alpha_m = mean_xy dy/dA_m;  heat map = ReLU(sum_m alpha_m A_m)
 
-with A the feature layer. Torch is imported on first use, by the first caller, and by nothing else in the service.
+with A the feature layer: the path through Torch, for every network. Where the gradient has a closed form, the bundle's
+graph gives the same map without Torch (`Embedder.heatmaps`). Torch is imported by the first call, and by nothing else.
 """
 
 import threading

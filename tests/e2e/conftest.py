@@ -50,11 +50,12 @@ def farnear(*arguments: str | Path, stdin: bytes | None = None, address: str | N
 class Server:
     """A `farnear serve` process that is ready to answer."""
 
-    def __init__(self, data: Path, bundles: Sequence[str] = ()) -> None:
+    def __init__(self, data: Path, bundles: Sequence[str] = (), *options: str) -> None:
         self.log = data.with_suffix(".log")
         command = [sys.executable, "-m", "farnear", "serve", "--data", str(data)]
         command += ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
         command += [word for bundle in bundles for word in ("--bundle", bundle)]
+        command += options
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
@@ -93,8 +94,8 @@ def start() -> Iterator[Callable[..., Server]]:
     """Starts servers and ends, at the latest after the test, every one of them."""
     servers: list[Server] = []
 
-    def begin(data: Path, bundles: Sequence[str] = ()) -> Server:
-        server = Server(data, bundles)
+    def begin(data: Path, bundles: Sequence[str] = (), *options: str) -> Server:
+        server = Server(data, bundles, *options)
         servers.append(server)
         return server
 

@@ -77,27 +77,35 @@ def test_a_user_gets_every_answer_and_gets_it_again_after_a_restart(
     assert answers(restarted) == live
 
 
-def test_heat_maps_come_as_pictures_and_torch_only_with_the_first_of_them(
+def has_torch(server: Server) -> bool:
+    """Whether the server's process has loaded Torch."""
+    return "libtorch" in Path(f"/proc/{server.process.pid}/maps").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads the loaded libraries from /proc")
+def test_heat_maps_come_from_the_graph_and_equal_those_of_torch(
     surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]
 ) -> None:
-    server = start(tmp_path / "data", [f"marks={bundle}"])
-    server.run("collections", "create", "surfaces", "--bundle", "marks")
-    server.run("index", surfaces / "scratched", "--collection", "surfaces")
-    server.run("similar", "id:000.png", "--collection", "surfaces")
-    loaded = Path(f"/proc/{server.process.pid}/maps")
-    if loaded.exists():
-        assert "libtorch" not in loaded.read_text()
-
-    out = tmp_path / "heat.png"
-    told = server.run("explain", "id:000.png", "--collection", "surfaces", "--out", out, "--json").json()
-    assert (told["height"], told["width"]) == (4, 4)
-    with Image.open(out) as picture:
-        assert picture.size == (48, 48)
-        assert np.asarray(picture.convert("RGB")).std() > 0
-
-    assert server.metric('farnear_items{collection="surfaces"}') == COUNT
-    assert server.metric('farnear_requests_total{code="OK",method="/farnear.v1.ExplainService/Explain"}') == 1
-    assert server.metric('farnear_stage_seconds_count{stage="explain"}') == 1
+    told, pictures = [], []
+    for way in ("graph", "torch"):
+        server = start(tmp_path / way, [f"marks={bundle}"], "--explain-with", way)
+        server.run("collections", "create", "surfaces", "--bundle", "marks")
+        server.run("index", surfaces / "scratched", "--collection", "surfaces")
+        server.run("similar", "id:000.png", "--collection", "surfaces")
+        assert not has_torch(server)
+        out = tmp_path / f"{way}.png"
+        told.append(server.run("explain", "id:000.png", "--collection", "surfaces", "--out", out, "--json").json())
+        assert has_torch(server) == (way == "torch")
+        with Image.open(out) as picture:
+            pictures.append(np.asarray(picture.convert("RGB"), np.int16))
+        assert server.metric('farnear_items{collection="surfaces"}') == COUNT
+        assert server.metric('farnear_requests_total{code="OK",method="/farnear.v1.ExplainService/Explain"}') == 1
+        assert server.metric('farnear_stage_seconds_count{stage="explain"}') == 1
+    assert (told[0]["height"], told[0]["width"]) == (4, 4)
+    assert told[0]["maximum"] == pytest.approx(told[1]["maximum"], rel=1e-5)
+    assert pictures[0].shape == (48, 48, 3)
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+    assert pictures[0].std() > 0
 
 
 def test_tables_are_for_people(surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]) -> None:

@@ -19,13 +19,23 @@ class Model:
     """Decoding, embedding and explaining under one bundle."""
 
     def __init__(
-        self, bundle: Bundle, *, limits: ImageLimits, max_waiting: int, threads: int, metrics: Metrics
+        self,
+        bundle: Bundle,
+        *,
+        limits: ImageLimits,
+        max_waiting: int,
+        threads: int,
+        explain_with_torch: bool = False,
+        metrics: Metrics,
     ) -> None:
         self.bundle = bundle
         self._limits = limits
         self._metrics = metrics
         self._embedder = Embedder(bundle, threads=threads)
-        self._explainer = Explainer(bundle, threads=threads)
+        explainer = Explainer(bundle, threads=threads)
+        self._heatmaps = (
+            self._embedder.heatmaps if bundle.closed_form and not explain_with_torch else explainer.heatmaps
+        )
         self._batcher = Batcher[ByteArray, FloatArray](self._embed, max_batch=MAX_BATCH, max_waiting=max_waiting)
 
     @property
@@ -69,7 +79,7 @@ class Model:
             answers: list[Heatmap] = []
             for start in range(0, len(images), MAX_BATCH):
                 chunk = images[start : start + MAX_BATCH]
-                maps = self._explainer.heatmaps([self._decode(image) for image in chunk])
+                maps = self._heatmaps([self._decode(image) for image in chunk])
                 for image, values in zip(chunk, maps, strict=True):
                     drawn = overlay(image, values, self._limits) if picture else b""
                     answers.append(Heatmap(values=values, picture=drawn))

@@ -78,13 +78,22 @@ class Pipeline:
     """Everything that the service can do, for one data directory. Make it with `open`, end it with `close`."""
 
     def __init__(
-        self, data_dir: Path, store: Store, *, limits: Limits, map_settings: MapSettings, threads: int, metrics: Metrics
+        self,
+        data_dir: Path,
+        store: Store,
+        *,
+        limits: Limits,
+        map_settings: MapSettings,
+        threads: int,
+        metrics: Metrics,
+        explain_with_torch: bool = False,
     ) -> None:
         self.limits = limits
         self._data_dir = data_dir
         self._store = store
         self._map_settings = map_settings
         self._threads = threads
+        self._explain_with_torch = explain_with_torch
         self._metrics = metrics
         self._models: dict[str, Model] = {}
         self._live: dict[str, LiveCollection] = {}
@@ -103,13 +112,22 @@ class Pipeline:
         map_settings: MapSettings,
         threads: int,
         metrics: Metrics,
+        explain_with_torch: bool = False,
     ) -> "Pipeline":
         """Opens a data directory, adopts `bundles` (path by name) and brings every collection to life.
 
         Raises PreconditionError where another server holds the directory, BundleError for a bundle that is unusable.
         """
         store = await asyncio.to_thread(Store, data_dir)
-        pipeline = cls(data_dir, store, limits=limits, map_settings=map_settings, threads=threads, metrics=metrics)
+        pipeline = cls(
+            data_dir,
+            store,
+            limits=limits,
+            map_settings=map_settings,
+            threads=threads,
+            metrics=metrics,
+            explain_with_torch=explain_with_torch,
+        )
         try:
             for name, path in bundles.items():
                 _check_name("bundle", name)
@@ -347,6 +365,7 @@ class Pipeline:
             limits=self.limits.image,
             max_waiting=self.limits.max_waiting,
             threads=self._threads,
+            explain_with_torch=self._explain_with_torch,
             metrics=self._metrics,
         )
 

@@ -1,0 +1,128 @@
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from farnear_training import export as export_module
+from farnear_training.data import Dataset
+from farnear_training.export import ParityError, Provenance, export
+from farnear_training.models import MnPairCnn, Outputs
+from torch import Tensor
+
+PROVENANCE = Provenance(
+    name="stripes",
+    class_names=["lying", "upright"],
+    training={"seed": 0},
+    dataset={"image_count": 48},
+    evaluation={"map_at_r": 0.5},
+    split={"train": ["lying/0é.png"], "test": ["upright/0.png"]},
+)
+
+
+def network(seed: int = 0) -> MnPairCnn:
+    torch.manual_seed(seed)
+    return MnPairCnn(image_size=16, embedding_dim=4)
+
+
+@pytest.fixture(scope="module")
+def bundle(stripes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "new" / "stripes.bundle"
+    digest = export(network(), out, PROVENANCE, parity_images=stripes.images)
+    assert digest == json.loads((out / "bundle.json").read_text())["digest"]
+    return out
+
+
+def test_the_bundle_is_what_the_architecture_says(bundle: Path) -> None:
+    description = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    created, digest, files = (description.pop(key) for key in ("created", "digest", "files"))
+    assert description == {
+        "schema_version": 1,
+        "name": "stripes",
+        "image": {"width": 16, "height": 16, "colour": "RGB", "resize": "pillow-bilinear"},
+        "embedding": {"dim": 4, "metric": "cosine"},
+        "explain": {"feature_layer": "relu4", "reduction_layer": "fc1", "closed_form": True},
+        "class_names": ["lying", "upright"],
+        "training": {"seed": 0},
+        "dataset": {"image_count": 48},
+        "evaluation": {"map_at_r": 0.5},
+    }
+    assert created.endswith("Z")
+    assert files == {
+        name: hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+        for name in ("model.onnx", "explain.pt2", "split.json")
+    }
+    content = {**description, "created": created, "files": files}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert digest == hashlib.sha256(canonical.encode()).hexdigest()
+    assert json.loads((bundle / "split.json").read_text("utf-8")) == PROVENANCE.split
+    assert {path.name for path in bundle.iterdir()} == {*files, "bundle.json"}
+    assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
+
+
+def test_the_graph_takes_any_number_of_uint8_images(bundle: Path) -> None:
+    graph = onnx.load(bundle / "model.onnx").graph
+    (images,), (embedding, heatmap) = graph.input, graph.output
+    assert (images.name, embedding.name, heatmap.name) == ("images", "embedding", "heatmap")
+    assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert embedding.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    shapes = [
+        [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim] for value in (images, embedding, heatmap)
+    ]
+    assert shapes == [["batch", 16, 16, 3], ["batch", 4], ["batch", 2, 2]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_torch_program_equals_the_network_and_its_gradient(bundle: Path, stripes: Dataset, count: int) -> None:
+    images = torch.from_numpy(stripes.images[:count])
+    program = torch.export.load(bundle / "explain.pt2").module()
+    expected, found = network()(images), program(images)
+    assert type(found) is tuple
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    (gradient,) = torch.autograd.grad((found[2] ** 2).sum(), found[1])
+    (expected_gradient,) = torch.autograd.grad((expected.reduction**2).sum(), expected.features)
+    torch.testing.assert_close(gradient, expected_gradient)
+    assert gradient.abs().max() > 0
+
+
+def test_no_path_of_this_machine_is_written(bundle: Path) -> None:
+    folder = str(Path(export_module.__file__).parent).encode()
+    for path in bundle.iterdir():
+        assert folder not in path.read_bytes()
+
+
+def test_a_graph_that_differs_leaves_no_bundle(
+    stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write: Callable[[MnPairCnn, Path], None] = export_module._write_onnx
+    monkeypatch.setattr(export_module, "_write_onnx", lambda model, path: write(network(seed=1), path))
+    with pytest.raises(ParityError, match="embeddings differ from Torch's by"):
+        export(network(), tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_heat_maps_that_differ_leave_no_bundle(
+    stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed_form: Callable[[MnPairCnn, Outputs], Tensor] = MnPairCnn.heatmaps
+    monkeypatch.setattr(MnPairCnn, "heatmaps", lambda model, outputs: 1.001 * closed_form(model, outputs))
+    with pytest.raises(ParityError, match="heat maps differ from Torch's by"):
+        export(network(), tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_no_numbers_leave_no_bundle(stripes: Dataset, tmp_path: Path) -> None:
+    model = network()
+    torch.nn.init.constant_(model.fc2.weight, float("nan"))
+    with pytest.raises(ParityError, match="differ from Torch's by nan"):
+        export(model, tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_exists_is_not_overwritten(stripes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="exists"):
+        export(network(), tmp_path, PROVENANCE, parity_images=stripes.images)
+    assert list(tmp_path.iterdir()) == []

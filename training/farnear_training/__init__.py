@@ -1,0 +1,1 @@
+"""Farnear training: images -> a model bundle."""

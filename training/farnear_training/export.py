@@ -1,0 +1,228 @@
+"""A trained network -> a bundle (ARCHITECTURE.md, "The bundle"), written whole or not at all."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from farnear_training.models import MnPairCnn, Outputs
+
+SCHEMA_VERSION = 1
+TOLERANCE = 1e-5
+_PARITY_BATCHES = (1, 32)
+_ANY_BATCH = {"images": {0: torch.export.Dim("batch")}}
+
+
+class ParityError(RuntimeError):
+    """The exported graph does not give the network's embeddings, so no bundle was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What a bundle tells of its origin beside the network itself.
+
+    Attributes:
+        name: What the bundle is to be called.
+        class_names: The classes of the training images.
+        training: The settings of the run, as JSON.
+        dataset: Counts of the images, as JSON.
+        evaluation: Retrieval on the held-out images, as JSON.
+        split: Item ids by part, `train` and `test`.
+    """
+
+    name: str
+    class_names: Sequence[str]
+    training: dict[str, Any]
+    dataset: dict[str, Any]
+    evaluation: dict[str, Any]
+    split: dict[str, Sequence[str]]
+
+
+def export(model: MnPairCnn, out: Path, provenance: Provenance, *, parity_images: NDArray[np.uint8]) -> str:
+    """Writes the bundle `out` and returns its digest.
+
+    Args:
+        model: On the CPU.
+        out: A folder that does not exist yet.
+        provenance: What else the bundle tells.
+        parity_images: Real images, uint8 of shape (N, H, W, 3), on which the graph must equal the network.
+
+    Raises:
+        FileExistsError: `out` exists.
+        ParityError: The graph's embeddings differ by more than 1e-5. Nothing is left at `out`.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out}: exists; allowed is a path for a new bundle")
+    model.eval()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
+    unfinished.mkdir()
+    try:
+        with _quiet_exporter():
+            _write_onnx(model, unfinished / "model.onnx")
+            _write_program(model, unfinished / "explain.pt2")
+        check_parity(model, unfinished / "model.onnx", parity_images)
+        (unfinished / "split.json").write_text(json.dumps(provenance.split, ensure_ascii=False), "utf-8")
+        description = _description(model, provenance, unfinished)
+        text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
+        (unfinished / "bundle.json").write_text(text + "\n", "utf-8")
+        for path in (*unfinished.iterdir(), unfinished):
+            _sync(path)
+        unfinished.rename(out)
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
+    _sync(out.parent)
+    return str(description["digest"])
+
+
+def check_parity(model: MnPairCnn, graph: Path, images: NDArray[np.uint8]) -> None:
+    """Compares ONNX Runtime with Torch on `images`, uint8 of shape (N, H, W, 3), singly and in batches.
+
+    Raises ParityError where an embedding differs by more than 1e-5, or a heat map from that of Torch's autograd by more
+    than 1e-5 of the largest value of its batch.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    for size in _PARITY_BATCHES:
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            embeddings, heatmaps = session.run(["embedding", "heatmap"], {"images": batch})
+            outputs = model(torch.from_numpy(batch))
+            expected_heatmaps = _autograd_heatmaps(outputs)
+            for what, found, expected, scale in (
+                ("embeddings", embeddings, outputs.embedding.detach().numpy(), 1.0),
+                ("heat maps", heatmaps, expected_heatmaps, float(expected_heatmaps.max())),
+            ):
+                difference = float(np.abs(found - expected).max())
+                if not difference <= TOLERANCE * scale:  # a NaN fails too
+                    raise ParityError(
+                        f"model.onnx: {what} differ from Torch's by {difference:.2g} at batch {size};"
+                        f" allowed is {TOLERANCE * scale:.2g}"
+                    )
+
+
+def _autograd_heatmaps(outputs: Outputs) -> NDArray[np.float32]:
+    (gradient,) = torch.autograd.grad(outputs.reduction.square().sum(), outputs.features)
+    alpha = gradient.mean(dim=(2, 3), keepdim=True)
+    heatmaps: NDArray[np.float32] = torch.relu((alpha * outputs.features).sum(dim=1)).detach().numpy()
+    return heatmaps
+
+
+class _EmbeddingAndHeatmap(nn.Module):
+    """What model.onnx computes."""
+
+    def __init__(self, model: MnPairCnn) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.model(images)
+        return outputs.embedding, self.model.heatmaps(outputs)
+
+
+class _Explained(nn.Module):
+    """What explain.pt2 computes: a plain tuple, as a named one needs its Python class to be loaded."""
+
+    def __init__(self, model: MnPairCnn) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        outputs = self.model(images)
+        return outputs.embedding, outputs.features, outputs.reduction
+
+
+def _write_onnx(model: MnPairCnn, path: Path) -> None:
+    program = torch.onnx.export(
+        _traced(_EmbeddingAndHeatmap(model), model.image_size),
+        input_names=["images"],
+        output_names=["embedding", "heatmap"],
+        dynamic_shapes=_ANY_BATCH,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # a path as `f` would make it None
+    graph = program.model_proto
+    for value in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        value.ClearField("metadata_props")  # stack traces of the machine that exported it
+    onnx.checker.check_model(graph, full_check=True)
+    onnx.save(graph, path)
+
+
+def _write_program(model: MnPairCnn, path: Path) -> None:
+    torch.export.save(_traced(_Explained(model), model.image_size), path)
+
+
+def _traced(module: nn.Module, image_size: int) -> torch.export.ExportedProgram:
+    """The graph of `module` for any number of images."""
+    example = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)  # 1 would be taken for a constant
+    program = torch.export.export(module.eval(), (example,), dynamic_shapes=_ANY_BATCH)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # of the machine that exported it
+    return program
+
+
+def _description(model: MnPairCnn, provenance: Provenance, folder: Path) -> dict[str, Any]:
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "name": provenance.name,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "image": {
+            "width": model.image_size,
+            "height": model.image_size,
+            "colour": "RGB",
+            "resize": "pillow-bilinear",
+        },
+        "embedding": {"dim": model.embedding_dim, "metric": "cosine"},
+        "explain": {
+            "feature_layer": model.feature_layer,
+            "reduction_layer": model.reduction_layer,
+            "closed_form": True,
+        },
+        "class_names": list(provenance.class_names),
+        "training": provenance.training,
+        "dataset": provenance.dataset,
+        "evaluation": provenance.evaluation,
+        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())},
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return {**content, "digest": hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keeps what Torch says about its own insides (absent torchvision, deprecated helpers) off the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`isinstance", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
