@@ -6,9 +6,10 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+
+if TYPE_CHECKING:
+    from farnear_service.pipeline import Pipeline
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -213,3 +217,42 @@ def seal_bundle() -> Callable[[Path], str]:
         return str(description["digest"])
 
     return seal
+
+
+@pytest.fixture
+def opened(tmp_path: Path, tiny_bundle: Path) -> "Callable[..., AbstractAsyncContextManager[Pipeline]]":
+    """Opens a pipeline with the tiny bundle as "tiny", on one data directory in one test; for `async with`.
+
+    Its maps are small: perplexity 8 and 5 items for a core point.
+    """
+
+    @asynccontextmanager
+    async def open_pipeline(**changes: Any) -> "AsyncIterator[Pipeline]":
+        from farnear_service.clusters import MapSettings
+        from farnear_service.metrics import Metrics
+        from farnear_service.pipeline import Catalog, CatalogSettings, Limits, ModelSettings, Pipeline
+
+        metrics = changes.pop("metrics", None) or Metrics()
+        bundles = changes.pop("bundles", {"tiny": tiny_bundle})
+        limits = changes.pop("limits", Limits())
+        model = ModelSettings(**changes)
+        settings = CatalogSettings(model=model, map=MapSettings(perplexity=8, min_samples=5))
+        catalog = await Catalog.open(tmp_path / "data", bundles, settings, metrics)
+        try:
+            yield Pipeline(catalog, metrics, limits)
+        finally:
+            await catalog.close()
+
+    return open_pipeline
+
+
+@pytest.fixture
+def quick_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps are kept current without pauses, and fitted in a thread: a process takes seconds to start."""
+    import asyncio
+
+    from farnear_service.pipeline import live
+
+    monkeypatch.setattr(live, "SETTLE_SECONDS", 0.001)
+    monkeypatch.setattr(live, "QUIET_SECONDS", 0.005)
+    monkeypatch.setattr(live, "run_in_process", asyncio.to_thread)

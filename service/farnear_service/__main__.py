@@ -41,9 +41,8 @@ async def _serve(config: ServeConfig, *, as_json: bool) -> None:
 
     from prometheus_client import start_http_server
 
-    from farnear_service.clusters import MapSettings
     from farnear_service.metrics import Metrics
-    from farnear_service.pipeline import Limits, Pipeline
+    from farnear_service.pipeline import Catalog, CatalogSettings, ModelSettings, Pipeline
     from farnear_service.rpc import RpcServer
 
     stop = asyncio.Event()
@@ -51,17 +50,14 @@ async def _serve(config: ServeConfig, *, as_json: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     metrics = Metrics()
-    pipeline = await Pipeline.open(
-        config.data,
-        config.bundles,
-        limits=Limits(max_waiting=config.max_waiting),
-        map_settings=MapSettings(),
-        threads=config.threads,
-        metrics=metrics,
-        explain_with_torch=config.explain_with_torch,
+    settings = CatalogSettings(
+        model=ModelSettings(
+            max_waiting=config.max_waiting, threads=config.threads, explain_with_torch=config.explain_with_torch
+        )
     )
+    catalog = await Catalog.open(config.data, config.bundles, settings, metrics)
     try:
-        server = RpcServer(pipeline, metrics)
+        server = RpcServer(Pipeline(catalog, metrics), metrics)
         host, _ = split_address(config.address)
         port = await server.start(config.address)
         metrics_host, metrics_port = split_address(config.metrics_address)
@@ -70,7 +66,7 @@ async def _serve(config: ServeConfig, *, as_json: bool) -> None:
         except OSError as error:
             await server.drain(0)
             raise RefusedError(f"--metrics-address: cannot listen on {config.metrics_address} ({error})") from error
-        bundles = {name: bundle.digest for name, bundle in sorted(pipeline.bundles().items())}
+        bundles = {name: bundle.digest for name, bundle in catalog.bundles().items()}
         _announce(config, f"{host}:{port}", f"{metrics_host}:{exposition.server_port}", bundles, as_json=as_json)
         await stop.wait()
         print("farnear: draining", file=sys.stderr, flush=True)
@@ -78,7 +74,7 @@ async def _serve(config: ServeConfig, *, as_json: bool) -> None:
         exposition.shutdown()
         exposition.server_close()
     finally:
-        await pipeline.close()
+        await catalog.close()
 
 
 def _announce(

@@ -37,13 +37,18 @@ class Batcher(Generic[Request, Result]):
     async def submit(self, request: Request) -> Result:
         """The result for `request`; OverloadedError at once where `max_waiting` requests wait already."""
         if len(self._waiting) >= self._max_waiting:
+            self._drop_abandoned()
+        if len(self._waiting) >= self._max_waiting:
             raise OverloadedError(f"queue: {len(self._waiting)} images wait, which is the limit; try again later")
         return await self._enqueue(request)
 
     async def submit_patiently(self, request: Request) -> Result:
-        """The result for `request`, after waiting for room in the queue: for bulk work that can be slowed down."""
+        """The result for `request`, after waiting for room: for bulk work that can be slowed down.
+
+        Such requests fill only half of the queue, so that they never shut out single ones.
+        """
         async with self._room:
-            await self._room.wait_for(lambda: len(self._waiting) < self._max_waiting)
+            await self._room.wait_for(lambda: len(self._waiting) < max(1, self._max_waiting // 2))
             future = self._enqueue(request)
         return await future
 
@@ -53,6 +58,9 @@ class Batcher(Generic[Request, Result]):
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return future
+
+    def _drop_abandoned(self) -> None:
+        self._waiting = deque((request, future) for request, future in self._waiting if not future.done())
 
     async def _work(self) -> None:
         while self._waiting:
@@ -64,11 +72,12 @@ class Batcher(Generic[Request, Result]):
                 continue
             try:
                 results = await asyncio.to_thread(self._compute, [request for request, _ in batch])
+                answers = list(zip(batch, results, strict=True))
             except Exception as error:  # noqa: BLE001 - handed to every caller of the batch, who raise it
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            for (_, future), result in zip(batch, results, strict=True):
+            for (_, future), result in answers:
                 if not future.done():
                     future.set_result(result)

@@ -29,6 +29,8 @@ from farnear_service.types import FloatArray
 
 NOISE = -1
 
+log = logging.getLogger(__name__)
+
 logging.getLogger("openTSNE").setLevel(logging.WARNING)  # it tells of every index that it was given
 
 Positions = NDArray[np.float64]
@@ -69,14 +71,15 @@ class FittedMap:
         if not len(vectors):
             return np.empty((0, 2))
         neighbours = min(25, len(self.keys))
-        placed = self._embedding.transform(
+        placed = self._landmarks.transform(
             np.ascontiguousarray(vectors, np.float32), perplexity=min(5.0, max(1.0, (neighbours - 1) / 3)), k=neighbours
         )
         return np.asarray(placed, np.float64)
 
     @cached_property
-    def _embedding(self) -> TSNEEmbedding:
-        return _embedding(self.vectors, self.positions, self.perplexity)
+    def _landmarks(self) -> TSNEEmbedding:
+        # Barnes-Hut at any size: interpolation (FFT) would let the points of one batch move one another by 1e-4.
+        return _embedding(self.vectors, self.positions, self.perplexity, method="bh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,12 @@ class ClusterView:
         """The cluster of the core point nearest to `position` (2,) if within `eps`, else -1; and that distance."""
         if not self.core.any():
             return NOISE, float("inf")
-        distance, nearest = cKDTree(self.positions[self.core]).query(position)
+        distance, nearest = self._core_tree.query(position)
         return (int(self.labels[self.core][nearest]) if distance <= eps else NOISE), float(distance)
+
+    @cached_property
+    def _core_tree(self) -> cKDTree:
+        return cKDTree(self.positions[self.core])
 
     def _row(self, key: int) -> int | None:
         row = int(np.searchsorted(self.keys, key))
@@ -137,8 +144,9 @@ def fit_map(keys: Keys, vectors: FloatArray, settings: MapSettings, version: int
         rows.sort()
         keys, vectors = keys[rows], vectors[rows]
     perplexity = min(settings.perplexity, (len(keys) - 1) / 3)
-    start = pca(vectors, random_state=settings.seed)
-    embedding = _embedding(vectors, start, perplexity)
+    embedding = _embedding(
+        vectors, _start(vectors, settings.seed), perplexity, method="bh" if len(keys) < 10_000 else "fft"
+    )
     embedding.optimize(250, exaggeration=12, momentum=0.5, inplace=True)
     embedding.optimize(500, momentum=0.8, inplace=True)
     return FittedMap(
@@ -199,13 +207,16 @@ def save_map(fitted: FittedMap, settings: MapSettings, path: Path) -> None:
     temporary.replace(path)
 
 
-def load_map(path: Path, settings: MapSettings) -> FittedMap | None:
-    """The map that `save_map` wrote, or None where there is none, it is damaged, or it was made with other settings."""
+def load_map(path: Path, settings: MapSettings, dim: int) -> FittedMap | None:
+    """The map of `dim`-dimensional vectors that `save_map` wrote with these settings.
+
+    None where there is none or it cannot be used: a map is derived, and a fresh one is fitted in its place.
+    """
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
             if str(saved["settings"]) != repr(settings):
                 return None
-            return FittedMap(
+            fitted = FittedMap(
                 version=int(saved["version"]),
                 perplexity=float(saved["perplexity"]),
                 item_count=int(saved["item_count"]),
@@ -214,8 +225,17 @@ def load_map(path: Path, settings: MapSettings) -> FittedMap | None:
                 vectors=saved["vectors"],
                 positions=saved["positions"],
             )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError, BadZipFile) as error:
+        log.warning("map %s cannot be read and is fitted anew (%s)", path, error)
+        return None
+    shapes = fitted.keys.shape, fitted.vectors.shape, fitted.positions.shape
+    count = fitted.keys.size
+    if shapes != ((count,), (count, dim), (count, 2)) or not np.isfinite(fitted.positions).all():
+        log.warning("map %s is of another collection and is fitted anew", path)
+        return None
+    return fitted
 
 
 class _ExactNeighbours(KNNIndex):  # type: ignore[misc] # openTSNE has no types
@@ -224,23 +244,33 @@ class _ExactNeighbours(KNNIndex):  # type: ignore[misc] # openTSNE has no types
     VALID_METRICS = ("euclidean",)
 
     def build(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        distances, rows = self._nearest(self.data, self.k + 1)
+        squared, found = faiss.knn(self.data, self.data, self.k + 1, metric=faiss.METRIC_L2)
+        rows, distances = np.asarray(found), np.sqrt(np.maximum(squared, 0))
         # Each point finds itself, but not always first: equal vectors are at distance 0 too.
-        others = rows != np.arange(len(rows))[:, None]
+        others: NDArray[np.bool_] = rows != np.arange(len(rows))[:, None]
         others[others.all(axis=1), -1] = False
         shape = (len(rows), self.k)
         return rows[others].reshape(shape), distances[others].reshape(shape)
 
-    def query(self, query: FloatArray, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        distances, rows = self._nearest(query, k)
+    def query(self, query: FloatArray, k: int) -> tuple[NDArray[np.int64], Positions]:
+        # Point by point: FAISS scores in another way in larger batches, and a point's place must not depend on that.
+        data = self.data.astype(np.float64)
+        rows = np.empty((len(query), k), np.int64)
+        distances = np.empty((len(query), k))
+        for number, point in enumerate(query.astype(np.float64)):
+            squared = ((data - point) ** 2).sum(axis=1)
+            rows[number] = np.argsort(squared, kind="stable")[:k]
+            distances[number] = np.sqrt(squared[rows[number]])
         return rows, distances
 
-    def _nearest(self, query: FloatArray, k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        squared, rows = faiss.knn(np.ascontiguousarray(query, np.float32), self.data, k, metric=faiss.METRIC_L2)
-        return np.sqrt(np.maximum(squared, 0)), rows
+
+def _start(vectors: FloatArray, seed: int) -> Positions:
+    if vectors.shape[1] < 2 or not vectors.std(axis=0).any():  # the two main directions that PCA needs are not there
+        return np.random.default_rng(seed).normal(scale=1e-4, size=(len(vectors), 2))
+    return np.asarray(pca(vectors, random_state=seed), np.float64)
 
 
-def _embedding(vectors: FloatArray, positions: Positions, perplexity: float) -> TSNEEmbedding:
+def _embedding(vectors: FloatArray, positions: Positions, perplexity: float, *, method: str) -> TSNEEmbedding:
     data = np.ascontiguousarray(vectors, np.float32)
     neighbours = min(len(data) - 1, int(3 * perplexity))
     affinities = PerplexityBasedNN(
@@ -249,7 +279,7 @@ def _embedding(vectors: FloatArray, positions: Positions, perplexity: float) -> 
     return TSNEEmbedding(
         np.array(positions, np.float64),
         affinities,
-        negative_gradient_method="bh" if len(data) < 10_000 else "fft",
+        negative_gradient_method=method,
         n_jobs=1,
         random_state=0,
     )

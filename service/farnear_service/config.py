@@ -1,9 +1,10 @@
 """The settings of `farnear serve`, read from its arguments."""
 
 import argparse
+import ipaddress
+import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle",
         type=_bundle,
-        action="append",
-        default=[],
+        action=_Bundles,
+        default={},
         metavar="NAME=PATH",
         help="a model bundle to copy into the data directory and serve as NAME; may be given again",
     )
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--grace",
-        type=float,
+        type=_seconds,
         default=10.0,
         metavar="SECONDS",
         help="how long calls under way may take to end on SIGTERM (default: %(default)s)",
@@ -94,7 +95,7 @@ def read_config(arguments: argparse.Namespace) -> ServeConfig:
         data=arguments.data,
         address=arguments.address,
         metrics_address=arguments.metrics_address,
-        bundles=_by_name(arguments.bundle),
+        bundles=arguments.bundle,
         threads=arguments.threads,
         max_waiting=arguments.max_waiting,
         explain_with_torch=arguments.explain_with == "torch",
@@ -111,7 +112,10 @@ def split_address(address: str) -> tuple[str, int]:
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach an address."""
     host, _ = split_address(address)
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _address(text: str) -> str:
@@ -121,6 +125,24 @@ def _address(text: str) -> str:
     return text
 
 
+class _Bundles(argparse.Action):
+    """Gathers NAME=PATH into one dict and refuses a name that was given before."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        assert isinstance(values, tuple)
+        name, path = values
+        bundles = dict(getattr(namespace, self.dest))
+        if name in bundles:
+            raise argparse.ArgumentError(self, f"the name {name!r} is given twice")
+        setattr(namespace, self.dest, bundles | {name: path})
+
+
 def _bundle(text: str) -> tuple[str, Path]:
     name, separator, path = text.partition("=")
     if not (name and separator and path):
@@ -128,8 +150,14 @@ def _bundle(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _by_name(entries: Sequence[tuple[str, Path]]) -> dict[str, Path]:
-    return dict(entries)
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds of 0 or more")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -26,14 +26,15 @@ class Embedder:
             self._session = onnxruntime.InferenceSession(
                 bundle.model, options, providers=[name for name in PROVIDERS if name in available]
             )
+            probe = np.zeros((bundle.height, bundle.width, 3), np.uint8)
+            (embedding,) = self.embed([probe])
+            if bundle.closed_form:
+                self.heatmaps([probe])
         except Exception as error:  # ONNX Runtime's exceptions share no base class
-            raise BundleError(f"bundle {bundle.path}: ONNX Runtime does not load model.onnx ({error})") from error
-        self._dim = bundle.dim
-        probe = self.embed([np.zeros((bundle.height, bundle.width, 3), np.uint8)])
-        if probe[0].shape != (self._dim,):
-            raise BundleError(
-                f"bundle {bundle.path}: model.onnx gives {probe[0].size} values an image, bundle.json says {self._dim}"
-            )
+            raise BundleError(f"bundle {bundle.path}: model.onnx is not what bundle.json says ({error})") from error
+        if embedding.shape != (bundle.dim,):
+            came = embedding.size
+            raise BundleError(f"bundle {bundle.path}: model.onnx gives {came} values, bundle.json says {bundle.dim}")
 
     @property
     def provider(self) -> str:

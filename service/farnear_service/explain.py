@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from farnear_service.bundle import Bundle
-from farnear_service.errors import PreconditionError
+from farnear_service.errors import BundleError, PreconditionError
 from farnear_service.types import ByteArray, FloatArray
 
 
@@ -54,5 +54,8 @@ class Explainer:
                     "explain: this bundle needs Torch, which is not installed: pip install 'farnear[explain-torch]'"
                 ) from error
             torch.set_num_threads(self._threads)
-            self._program = torch.export.load(path).module()
+            try:
+                self._program = torch.export.load(path).module()
+            except Exception as error:  # whatever its archive, its JSON or its weights make Torch raise
+                raise BundleError(f"bundle {self._bundle.name!r}: Torch does not load explain.pt2 ({error})") from error
         return self._program

@@ -75,13 +75,21 @@ def _open(data: bytes, limits: ImageLimits) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         frames = getattr(image, "n_frames", 1)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        ValueError,
+        TypeError,
+        SyntaxError,
+        EOFError,
+    ) as error:
         raise InvalidError(f"image: {len(data)} bytes that are no readable {', '.join(FORMATS)} file") from error
     if image.width * image.height > limits.max_pixels:
         raise InvalidError(
             f"image: is {image.width} x {image.height} pixels; allowed are at most {limits.max_pixels} in all"
         )
-    if frames > 1:
+    if frames > 1 and image.format != "MPO":  # a camera's JPEG with previews behind it: the first is the image
         raise InvalidError(f"image: has {frames} frames; allowed is a still image")
     return image
 
@@ -90,7 +98,7 @@ def _load(image: Image.Image) -> Image.Image:
     try:
         image.load()
         return ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise InvalidError(f"image: {image.format} file that cannot be decoded ({error})") from error
 
 
@@ -99,7 +107,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        values: NDArray[np.float64] = np.asarray(image, np.float64)
+        values: NDArray[np.float64] = np.nan_to_num(np.asarray(image, np.float64))
         if image.mode == "I" and values.max() > 255:
             values = np.floor(values / 256)
         return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")

@@ -16,6 +16,9 @@ from farnear_service.types import FloatArray, Hit
 # FAISS sums in float32: for unit vectors of D values a score is off by at most D times this.
 _ROUNDING = 2.0**-24
 
+# Candidates held at a time, 12 bytes each.
+_MAX_SCORES = 4_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
@@ -31,6 +34,17 @@ class Generation:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def nearest(self, queries: FloatArray, k: int) -> list[list[Hit]]:
+        """The k items of highest cosine similarity to each unit query (B, D), highest first, ties in order of item id.
+
+        Fewer where there are fewer. Similarities are inner products in float64 of the stored float32 values.
+        """
+        return _search(self, queries, k, sign=1.0)
+
+    def farthest(self, queries: FloatArray, k: int) -> list[list[Hit]]:
+        """The k items of lowest cosine similarity to each unit query (B, D), lowest first, ties in order of item id."""
+        return _search(self, queries, k, sign=-1.0)
 
 
 class FlatIndex:
@@ -81,39 +95,31 @@ class FlatIndex:
             labels=[now.labels[row] for row in stays],
         )
 
-    def nearest(self, queries: FloatArray, k: int) -> list[list[Hit]]:
-        """The k items of highest cosine similarity to each unit query (B, D), highest first, ties in order of item id.
 
-        Fewer where the index holds fewer. Similarities are inner products in float64 of the stored float32 values.
-        """
-        return self._search(queries, k, sign=1.0)
-
-    def farthest(self, queries: FloatArray, k: int) -> list[list[Hit]]:
-        """The k items of lowest cosine similarity to each unit query (B, D), lowest first, ties in order of item id."""
-        return self._search(queries, k, sign=-1.0)
-
-    def _search(self, queries_BD: FloatArray, k: int, *, sign: float) -> list[list[Hit]]:
-        now = self._now
-        if len(now) == 0 or len(queries_BD) == 0:
-            return [[] for _ in queries_BD]
-        # From about this size on a matrix product beats one pass a query; the wheel's own threshold is never reached.
-        faiss.cvar.distance_compute_blas_threshold = 8 * self._dim
-        signed_BD = np.ascontiguousarray(sign * queries_BD, np.float32)
-        answers: list[list[Hit]] = [[] for _ in queries_BD]
-        open_rows = np.arange(len(queries_BD))
-        ask = k + 8
-        while open_rows.size:
-            ask = min(ask, len(now))
-            scores, found = faiss.knn(signed_BD[open_rows], now.vectors, ask, metric=faiss.METRIC_INNER_PRODUCT)
-            # An item that was left out scores at most the last one found. Where that is not clearly below the k-th,
-            # items of the answer may be missing, so more are asked for.
-            margin = 4 * self._dim * _ROUNDING
-            closed = (ask == len(now)) | (scores[:, min(k, ask) - 1] - scores[:, -1] > margin)
-            for row, places in zip(open_rows[closed], found[closed], strict=True):
-                answers[row] = _ranked(now, signed_BD[row], places, k, sign)
-            open_rows = open_rows[~closed]
-            ask *= 4
+def _search(now: Generation, queries_BD: FloatArray, k: int, *, sign: float) -> list[list[Hit]]:
+    answers: list[list[Hit]] = [[] for _ in queries_BD]
+    if len(now) == 0:
         return answers
+    dim = now.vectors.shape[1]
+    # From about this size on a matrix product beats one pass a query; the wheel's own threshold is never reached.
+    faiss.cvar.distance_compute_blas_threshold = 8 * dim
+    signed_BD = np.ascontiguousarray(sign * queries_BD, np.float32)
+    unanswered = np.arange(len(queries_BD))
+    ask = k + 8
+    while unanswered.size:
+        ask = min(ask, len(now))
+        rows = unanswered[: max(1, _MAX_SCORES // ask)]
+        scores, found = faiss.knn(signed_BD[rows], now.vectors, ask, metric=faiss.METRIC_INNER_PRODUCT)
+        # An item that was left out scores at most the last one found. Where that is not clearly below the k-th,
+        # items of the answer may be missing, so more are asked for.
+        margin = 4 * dim * _ROUNDING
+        whole = (ask == len(now)) | (scores[:, min(k, ask) - 1] - scores[:, -1] > margin)
+        for row, places in zip(rows[whole], found[whole], strict=True):
+            answers[row] = _ranked(now, signed_BD[row], places, k, sign)
+        unanswered = np.setdiff1d(unanswered, rows[whole])
+        if not whole.any():
+            ask *= 4
+    return answers
 
 
 def _ranked(now: Generation, signed_query: FloatArray, places: NDArray[np.int64], k: int, sign: float) -> list[Hit]:

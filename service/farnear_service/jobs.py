@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any, ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
@@ -25,17 +26,19 @@ async def run_in_process(job: Callable[Arguments, Result], *args: Arguments.args
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(sender, job, args, kwargs), daemon=True)
-    await asyncio.to_thread(process.start)
-    sender.close()
+    # A start cannot be stopped half-way: whoever cancels waits for it, and then ends what was started.
+    starting = asyncio.create_task(asyncio.to_thread(process.start))
     try:
+        await asyncio.shield(starting)
+        sender.close()
         succeeded, value = await asyncio.to_thread(_receive, receiver)
     except asyncio.CancelledError:
+        await starting
         process.kill()
         raise
     finally:
-        await asyncio.shield(asyncio.to_thread(process.join))
-        receiver.close()
-        process.close()
+        sender.close()
+        await asyncio.shield(asyncio.to_thread(_clean_up, process, receiver))
     if not succeeded:
         raise JobFailedError(value)
     result: Result = value
@@ -48,6 +51,13 @@ def _receive(receiver: Connection) -> tuple[bool, Any]:
     except EOFError:
         return False, "the process ended without an answer"
     return answer
+
+
+def _clean_up(process: SpawnProcess, receiver: Connection) -> None:
+    if process.pid is not None:
+        process.join()
+    receiver.close()
+    process.close()
 
 
 def _child(sender: Connection, job: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -74,14 +74,20 @@ class Store:
 
     def __init__(self, data_dir: Path) -> None:
         """Opens or makes the store; raises PreconditionError where another server holds it or a newer one wrote it."""
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _lock(data_dir / "farnear.lock")
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            self._lock_file = _lock(data_dir / "farnear.lock")
+        except OSError as error:
+            raise PreconditionError(f"data directory: {data_dir} cannot be used ({error.strerror})") from error
         self._path = data_dir / "farnear.db"
         self._connections: list[sqlite3.Connection] = []
         self._local = threading.local()
         self._writing = threading.Lock()
         try:
             self._migrate()
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise PreconditionError(f"data directory: {self._path} cannot be opened ({error})") from error
         except BaseException:
             self.close()
             raise

@@ -3,6 +3,7 @@
 Arrays carry their shape in their name: B batch, D embedding dimension, H and W pixels, N items.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
@@ -125,8 +126,8 @@ def check_text(field: str, text: str, *, required: bool) -> None:
     size = len(text.encode())
     if size > MAX_TEXT_BYTES:
         raise InvalidError(f"{field}: has {size} bytes; allowed are at most {MAX_TEXT_BYTES}")
-    if not text.isprintable():
-        raise InvalidError(f"{field}: {text!r} has control or unprintable characters; allowed is printable text")
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise InvalidError(f"{field}: {text!r} has control characters; allowed is text without them")
 
 
 def unit_vector(field: str, values: FloatArray, dim: int) -> FloatArray:

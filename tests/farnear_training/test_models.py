@@ -37,7 +37,7 @@ def test_weights_start_as_he_et_al_draw_them() -> None:
     for layer in MnPairCnn(image_size=32, embedding_dim=16).children():
         weight, bias = layer.parameters()
         inputs = weight[0].numel()
-        assert float(weight.std()) == pytest.approx((2 / inputs) ** 0.5, rel=0.2)
+        assert weight.std().item() == pytest.approx((2 / inputs) ** 0.5, rel=0.2)
         assert bias.abs().max() == 0
 
 

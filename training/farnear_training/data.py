@@ -8,6 +8,7 @@ import io
 import os
 import struct
 import tarfile
+import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         raise DataError(f"too many pixels; allowed are at most {MAX_PIXELS} in all") from error
     except DataError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # what Pillow raises on broken files
+    except (OSError, ValueError, TypeError, SyntaxError, EOFError, struct.error) as error:  # what Pillow raises
         raise DataError(f"not a complete {', '.join(FORMATS)} image ({error})") from error
 
 
@@ -142,7 +143,7 @@ def _check(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise DataError(f"{image.width} x {image.height} pixels; allowed are at most {MAX_PIXELS} in all")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and image.format != "MPO":  # a camera's JPEG with previews behind it: the first is the image
         raise DataError(f"{frames} frames; allowed is a still image")
 
 
@@ -155,7 +156,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         eight_bit = values >> 8 if values.max() > 255 else values
         return Image.fromarray(np.clip(eight_bit, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        return Image.fromarray(np.clip(np.asarray(image), 0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.clip(np.nan_to_num(np.asarray(image)), 0, 255).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 
 
@@ -207,8 +208,8 @@ def _labelled(item_ids: Sequence[str], data: Path) -> tuple[tuple[str, ...], NDA
     for item_id in item_ids:
         if "/" not in item_id:
             raise DataError(f"{data}: {item_id}: lies in no class folder; allowed is class/file")
-        if not item_id.isprintable():
-            raise DataError(f"{data}: {item_id!r}: allowed are names of printable characters")
+        if any(unicodedata.category(character) == "Cc" for character in item_id):
+            raise DataError(f"{data}: {item_id!r}: allowed are names without control characters")
     names, labels, counts = np.unique([item_id.split("/")[0] for item_id in item_ids], False, True, True)
     class_names = tuple(str(name) for name in names)
     if len(class_names) < 2:

@@ -81,26 +81,37 @@ class LiveCollection:
         self._settings = settings
         self._metrics = metrics
         self._map_path = map_path
-        self._fitted: FittedMap | None = load_map(map_path, settings)
+        self._fitted: FittedMap | None = load_map(map_path, settings, record.dim)
         self._view: ClusterView | None = None
         now = self.index.now()
         if self._fitted is not None:
             self._view = view_of(self._fitted, now.keys, now.vectors, settings)
         self._changed = asyncio.Event()
         self._fit_wanted = asyncio.Event()
-        self._fit_request: asyncio.Future[MapState] | None = None
+        self._next_fit: asyncio.Future[MapState] | None = None
+        self._present_fit: asyncio.Future[MapState] | None = None
         self._last_write = time.monotonic()
         self._newest_key = int(now.keys[-1]) if len(now) else 0
         self._unplaced: deque[tuple[int, float]] = deque()  # newest key and time of each write that has no place yet
         metrics.items.labels(record.name).set_function(lambda: len(self.index))
         metrics.cluster_lag.labels(record.name).set_function(self._lag)
-        if self._view is None:
+        self._placing = asyncio.Lock()
+        if self._view is None or self._fit_is_due():
             self._note_change()
 
     # Writes
 
-    def wrote(self, rows: Sequence[Row], written: Written) -> None:
+    async def wrote(self, rows: Sequence[Row], written: Written) -> None:
         """Takes over what the store has just acknowledged. Call with `writing` held, so that keys come in order."""
+        await asyncio.to_thread(self._take_over, rows, written)
+        self._note_change()
+
+    async def removed(self, keys: Sequence[int]) -> None:
+        """Takes over a deletion. Call with `writing` held."""
+        await asyncio.to_thread(self.index.remove, keys)
+        self._note_change()
+
+    def _take_over(self, rows: Sequence[Row], written: Written) -> None:
         added = [(key, row) for key, row in zip(written.keys, rows, strict=True) if key is not None]
         if written.removed:
             self.index.remove(written.removed)
@@ -110,13 +121,7 @@ class LiveCollection:
             [row.label for _, row in added],
             np.array([row.vector for _, row in added], np.float32).reshape(len(added), self.record.dim),
         )
-        self._newest_key = max(self._newest_key, *(key for key, _ in added)) if added else self._newest_key
-        self._note_change()
-
-    def removed(self, keys: Sequence[int]) -> None:
-        """Takes over a deletion. Call with `writing` held."""
-        self.index.remove(keys)
-        self._note_change()
+        self._newest_key = max([self._newest_key, *(key for key, _ in added)])
 
     def _note_change(self) -> None:
         self._last_write = time.monotonic()
@@ -181,15 +186,16 @@ class LiveCollection:
     async def refit(self) -> MapState:
         """Fits a new map of everything acknowledged so far. Goes on when the caller goes away; callers share a fit."""
         check_enough(len(self.index), self._settings)
-        if self._fit_request is None:
-            self._fit_request = asyncio.get_running_loop().create_future()
+        if self._next_fit is None:
+            self._next_fit = asyncio.get_running_loop().create_future()
             self._fit_wanted.set()
-        return await asyncio.shield(self._fit_request)
+        return await asyncio.shield(self._next_fit)
 
     def close(self) -> None:
         """Ends the wait of everyone who waits for a fit, after `keep_current` was cancelled for good."""
-        if self._fit_request is not None and not self._fit_request.done():
-            self._fit_request.set_exception(PreconditionError(f"collection: {self.record.name!r} was closed"))
+        for fit in (self._next_fit, self._present_fit):
+            if fit is not None and not fit.done():
+                fit.set_exception(PreconditionError(f"collection: {self.record.name!r} was closed"))
 
     async def keep_current(self, fitting: asyncio.Semaphore) -> None:
         """Places new items and refits the map, until cancelled. `fitting` bounds the fits of all collections."""
@@ -216,10 +222,10 @@ class LiveCollection:
             await self._pause_in_writes()
             self._fit_wanted.clear()
             async with fitting:
-                request, self._fit_request = self._fit_request, None
-                if request is None and not self._fit_is_due():
+                if self._next_fit is None and not self._fit_is_due():
                     continue
-                await self._fit(request)
+                self._present_fit, self._next_fit = self._next_fit, None
+                await self._fit(self._present_fit)
 
     async def _fit(self, request: asyncio.Future[MapState] | None) -> None:
         version = 1 if self._fitted is None else self._fitted.version + 1
@@ -239,14 +245,14 @@ class LiveCollection:
             request.set_result(self.map_state())
 
     async def _place(self, fitted: FittedMap) -> None:
-        now, through = self.index.now(), self._newest_key
-        with self._metrics.stage("map_place"):
-            view = await asyncio.to_thread(view_of, fitted, now.keys, now.vectors, self._settings, self._view)
-        if fitted is not self._fitted:  # a fit that ended meanwhile has the newer view
-            return
-        self._view = view
-        while self._unplaced and self._unplaced[0][0] <= through:
-            self._unplaced.popleft()
+        async with self._placing:  # one after the other, so that no view replaces a newer one
+            if fitted is not self._fitted:
+                return
+            now, through = self.index.now(), self._newest_key
+            with self._metrics.stage("map_place"):
+                self._view = await asyncio.to_thread(view_of, fitted, now.keys, now.vectors, self._settings, self._view)
+            while self._unplaced and self._unplaced[0][0] <= through:
+                self._unplaced.popleft()
 
     def _fit_is_due(self) -> bool:
         keys = self.index.now().keys
@@ -262,7 +268,7 @@ class LiveCollection:
 
     async def _pause_in_writes(self) -> None:
         begun = time.monotonic()
-        while self._fit_request is None:
+        while self._next_fit is None:
             now = time.monotonic()
             if now - self._last_write >= QUIET_SECONDS or now - begun >= PATIENCE_SECONDS:
                 return

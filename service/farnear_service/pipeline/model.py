@@ -1,12 +1,16 @@
 """A bundle that is served: encoded images in, embeddings and heat maps out."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from farnear_service.batcher import Batcher
 from farnear_service.bundle import Bundle
 from farnear_service.embedder import Embedder
+from farnear_service.errors import PreconditionError
 from farnear_service.explain import Explainer
 from farnear_service.image import ImageLimits, decode, overlay
 from farnear_service.metrics import Metrics
@@ -14,78 +18,93 @@ from farnear_service.types import ByteArray, FloatArray, Heatmap
 
 MAX_BATCH = 32
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """How a bundle is served.
+
+    Attributes:
+        image: What is accepted as an image.
+        max_waiting: Images that may wait to be embedded.
+        threads: Of ONNX Runtime and of Torch, each.
+        explain_with_torch: Heat maps from Torch, also where the bundle's graph gives them.
+    """
+
+    image: ImageLimits = field(default_factory=ImageLimits)
+    max_waiting: int = 256
+    threads: int = 1
+    explain_with_torch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedImage:
+    """An encoded image with its `pixels` at the bundle's size, RGB, uint8 of shape (H, W, 3)."""
+
+    data: bytes
+    pixels: ByteArray
+
 
 class Model:
     """Decoding, embedding and explaining under one bundle."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        limits: ImageLimits,
-        max_waiting: int,
-        threads: int,
-        explain_with_torch: bool = False,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, bundle: Bundle, settings: ModelSettings, metrics: Metrics) -> None:
         self.bundle = bundle
-        self._limits = limits
+        self._settings = settings
         self._metrics = metrics
-        self._embedder = Embedder(bundle, threads=threads)
-        explainer = Explainer(bundle, threads=threads)
-        self._heatmaps = (
-            self._embedder.heatmaps if bundle.closed_form and not explain_with_torch else explainer.heatmaps
+        self._embedder = Embedder(bundle, threads=settings.threads)
+        log.info("bundle %r embeds with %s", bundle.name, self._embedder.provider)
+        explainer = Explainer(bundle, threads=settings.threads)
+        from_graph = bundle.closed_form and not settings.explain_with_torch
+        self._heatmaps = self._embedder.heatmaps if from_graph else explainer.heatmaps
+        self._batcher = Batcher[ByteArray, FloatArray](
+            self._embed, max_batch=MAX_BATCH, max_waiting=settings.max_waiting
         )
-        self._batcher = Batcher[ByteArray, FloatArray](self._embed, max_batch=MAX_BATCH, max_waiting=max_waiting)
-
-    @property
-    def provider(self) -> str:
-        """ONNX Runtime's execution provider in use."""
-        return self._embedder.provider
 
     @property
     def waiting(self) -> int:
         """Images in the queue."""
         return len(self._batcher)
 
+    async def decode(self, image: bytes) -> DecodedImage:
+        """An encoded image, decoded; raises InvalidError for an unusable one."""
+        return DecodedImage(data=image, pixels=await asyncio.to_thread(self._decode, image))
+
     async def embed(self, image: bytes, *, patient: bool) -> FloatArray:
         """The unit vector, float32 (D,), of an encoded image.
 
-        Raises InvalidError for an unusable image; OverloadedError with a full queue, unless `patient`, which waits.
+        Raises InvalidError for an unusable image, PreconditionError where the network gives it no direction, and
+        OverloadedError with a full queue, unless `patient`, which waits.
         """
         pixels = await asyncio.to_thread(self._decode, image)
         submit = self._batcher.submit_patiently if patient else self._batcher.submit
-        return await submit(pixels)
+        vector = await submit(pixels)
+        length = float(np.linalg.norm(vector))
+        if not abs(length - 1) < 1e-3:  # a NaN is refused too
+            raise PreconditionError(
+                f"image: the bundle {self.bundle.name!r} gives it no direction, but a vector of length {length:.3g}"
+            )
+        return vector
 
-    async def explain(self, images: Sequence[bytes], *, picture: bool) -> list[Heatmap]:
-        """A heat map for each encoded image, all of which must have been checked with `check`."""
+    async def explain(self, images: Sequence[DecodedImage], *, picture: bool) -> list[Heatmap]:
+        """A heat map for each image, with an overlay where `picture` is asked for."""
         return await asyncio.to_thread(self._explain, images, picture)
-
-    async def check(self, image: bytes) -> bytes:
-        """The encoded image itself; raises InvalidError where it cannot be decoded."""
-        await asyncio.to_thread(self._decode, image)
-        return image
 
     def _decode(self, image: bytes) -> ByteArray:
         with self._metrics.stage("decode"):
-            return decode(image, self.bundle.width, self.bundle.height, self._limits)
+            return decode(image, self.bundle.width, self.bundle.height, self._settings.image)
 
     def _embed(self, images: Sequence[ByteArray]) -> Sequence[FloatArray]:
         with self._metrics.stage("embed"):
             return self._embedder.embed(images)
 
-    def _explain(self, images: Sequence[bytes], picture: bool) -> list[Heatmap]:
+    def _explain(self, images: Sequence[DecodedImage], picture: bool) -> list[Heatmap]:
+        answers: list[Heatmap] = []
         with self._metrics.stage("explain"):
-            answers: list[Heatmap] = []
             for start in range(0, len(images), MAX_BATCH):
                 chunk = images[start : start + MAX_BATCH]
-                maps = self._heatmaps([self._decode(image) for image in chunk])
-                for image, values in zip(chunk, maps, strict=True):
-                    drawn = overlay(image, values, self._limits) if picture else b""
+                for image, values in zip(chunk, self._heatmaps([image.pixels for image in chunk]), strict=True):
+                    drawn = overlay(image.data, values, self._settings.image) if picture else b""
                     answers.append(Heatmap(values=values, picture=drawn))
-            return answers
-
-
-def model_path(data_dir: Path, digest: str) -> Path:
-    """Where the bundle `digest` lies in a data directory."""
-    return data_dir / "bundles" / digest
+        return answers

@@ -38,7 +38,7 @@ class Collections(collections_pb2_grpc.CollectionsServiceServicer):
     async def CreateCollection(
         self, request: collections_pb2.CreateCollectionRequest, context: Context
     ) -> collections_pb2.CreateCollectionResponse:
-        record = await self._pipeline.create_collection(
+        record = await self._pipeline.catalog.create_collection(
             request.name, request.bundle, wire.retention(request.image_retention)
         )
         return collections_pb2.CreateCollectionResponse(collection=wire.collection_message(record, 0))
@@ -47,7 +47,7 @@ class Collections(collections_pb2_grpc.CollectionsServiceServicer):
         self, request: collections_pb2.GetCollectionRequest, context: Context
     ) -> collections_pb2.GetCollectionResponse:
         return collections_pb2.GetCollectionResponse(
-            collection=wire.collection_message(*self._pipeline.collection(request.name))
+            collection=wire.collection_message(*self._pipeline.catalog.collection(request.name))
         )
 
     async def ListCollections(
@@ -55,7 +55,7 @@ class Collections(collections_pb2_grpc.CollectionsServiceServicer):
     ) -> collections_pb2.ListCollectionsResponse:
         size = wire.page_size(request.page_size, default=100, limit=1000)
         after = wire.page_start(request.page_token)
-        entries = [entry for entry in self._pipeline.collections() if after is None or entry[0].name > after]
+        entries = [entry for entry in self._pipeline.catalog.collections() if after is None or entry[0].name > after]
         page = entries[:size]
         return collections_pb2.ListCollectionsResponse(
             collections=[wire.collection_message(*entry) for entry in page],
@@ -65,7 +65,7 @@ class Collections(collections_pb2_grpc.CollectionsServiceServicer):
     async def DeleteCollection(
         self, request: collections_pb2.DeleteCollectionRequest, context: Context
     ) -> collections_pb2.DeleteCollectionResponse:
-        count = await self._pipeline.delete_collection(request.name)
+        count = await self._pipeline.catalog.delete_collection(request.name)
         return collections_pb2.DeleteCollectionResponse(deleted_item_count=count)
 
 
@@ -161,14 +161,14 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     async def GetMap(
         self, request: clusters_pb2.GetMapRequest, context: Context
     ) -> AsyncIterator[clusters_pb2.GetMapResponse]:
-        points = await asyncio.to_thread(self._pipeline.live(request.collection).points)
+        points = await asyncio.to_thread(self._pipeline.catalog.live(request.collection).points)
         for start in range(0, len(points.item_ids), MAP_CHUNK):
             yield wire.map_chunk(points, slice(start, start + MAP_CHUNK))
 
     async def Recluster(
         self, request: clusters_pb2.ReclusterRequest, context: Context
     ) -> clusters_pb2.ReclusterResponse:
-        state = await self._pipeline.live(request.collection).refit()
+        state = await self._pipeline.catalog.live(request.collection).refit()
         return clusters_pb2.ReclusterResponse(
             map=wire.map_info(state),
             cluster_count=state.view.cluster_count,

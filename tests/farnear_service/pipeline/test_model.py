@@ -1,0 +1,69 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from farnear_service.bundle import load_bundle
+from farnear_service.errors import InvalidError, PreconditionError, ServiceError
+from farnear_service.image import ImageLimits, decode
+from farnear_service.metrics import Metrics
+from farnear_service.pipeline.model import Model, ModelSettings
+from onnx import numpy_helper
+
+
+def model_of(path: Path, metrics: Metrics | None = None) -> Model:
+    return Model(load_bundle(path), ModelSettings(max_waiting=8), metrics or Metrics())
+
+
+async def test_an_image_becomes_a_unit_vector_on_either_way(
+    tiny_bundle: Path, make_picture: Callable[[int], bytes]
+) -> None:
+    metrics = Metrics()
+    model = model_of(tiny_bundle, metrics)
+    vector = await model.embed(make_picture(1), patient=False)
+    assert vector.shape == (4,)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_array_equal(await model.embed(make_picture(1), patient=True), vector)
+    assert model.waiting == 0
+    for stage, count in (("decode", 2), ("embed", 2)):
+        assert metrics.registry.get_sample_value("farnear_stage_seconds_count", {"stage": stage}) == count
+
+
+async def test_what_is_no_image_is_refused(tiny_bundle: Path, make_picture: Callable[[int], bytes]) -> None:
+    model = model_of(tiny_bundle)
+    for work in (model.embed(b"text", patient=True), model.decode(b"text")):
+        with pytest.raises(InvalidError, match="image: "):
+            await work
+    decoded = await model.decode(make_picture(2))
+    assert decoded.data == make_picture(2)
+    np.testing.assert_array_equal(decoded.pixels, decode(make_picture(2), 16, 16, ImageLimits()))
+
+
+async def test_a_bundle_without_a_torch_program_cannot_explain(
+    tiny_bundle: Path, make_picture: Callable[[int], bytes]
+) -> None:
+    model = model_of(tiny_bundle)
+    with pytest.raises(PreconditionError, match=r"bundle 'tiny': has no explain\.pt2"):
+        await model.explain([await model.decode(make_picture(1))], picture=False)
+    assert await model.explain([], picture=False) == []
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+async def test_an_image_whose_embedding_has_no_direction_is_refused(
+    value: float,
+    tmp_path: Path,
+    make_bundle: Callable[..., Path],
+    seal_bundle: Callable[[Path], str],
+    make_picture: Callable[[int], bytes],
+) -> None:
+    """As a ready vector of zeros or NaN is; kept, it would be a hit of every search."""
+    path = make_bundle(tmp_path / "flat")
+    network = onnx.load(path / "model.onnx")
+    (weights,) = [tensor for tensor in network.graph.initializer if tensor.name == "weights"]
+    weights.CopyFrom(numpy_helper.from_array(np.full((48, 4), value, np.float32), "weights"))
+    onnx.save(network, path / "model.onnx")
+    seal_bundle(path)
+    assert decode(make_picture(1), 16, 16, ImageLimits()).any()
+    with pytest.raises(ServiceError):
+        await model_of(path).embed(make_picture(1), patient=True)

@@ -1,0 +1,512 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from farnear.v1 import clusters_pb2 as clusters
+from farnear.v1 import collections_pb2 as collections
+from farnear.v1 import explain_pb2 as explain
+from farnear.v1 import items_pb2 as items
+from farnear.v1 import search_pb2 as search
+from farnear.v1 import types_pb2 as types
+from farnear.v1.clusters_pb2_grpc import ClustersServiceStub
+from farnear.v1.collections_pb2_grpc import CollectionsServiceStub
+from farnear.v1.explain_pb2_grpc import ExplainServiceStub
+from farnear.v1.items_pb2_grpc import ItemsServiceStub
+from farnear.v1.search_pb2_grpc import SearchServiceStub
+from farnear_service.errors import PreconditionError
+from farnear_service.metrics import Metrics
+from farnear_service.pipeline import Pipeline
+from farnear_service.rpc import RpcServer, servicers
+from farnear_service.rpc.server import SERVICE_NAMES
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+Code = grpc.StatusCode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A server on a free port, with the stubs of a client and what is behind it."""
+
+    pipeline: Pipeline
+    metrics: Metrics
+    server: RpcServer
+    channel: grpc.aio.Channel
+    address: str
+    collections: Any
+    items: Any
+    search: Any
+    clusters: Any
+    explain: Any
+
+    @property
+    def digest(self) -> str:
+        return self.pipeline.catalog.bundles()["tiny"].digest
+
+    def vector_item(self, item_id: str, values: Any, label: str = "") -> items.NewItem:
+        return items.NewItem(item_id=item_id, label=label, vector=self.vector(values))
+
+    def vector(self, values: Any) -> types.Vector:
+        return types.Vector(values=[float(value) for value in values], bundle_digest=self.digest)
+
+    async def put_groups(self, count: int, *, seed: int = 0) -> None:
+        """`count` items in three groups, labelled by group."""
+        made = 4 * np.eye(4)[np.arange(count) % 3] + np.random.default_rng(seed).normal(size=(count, 4))
+        new = [self.vector_item(f"v{i:03d}", vector, f"group {i % 3}") for i, vector in enumerate(made)]
+        answer = await self.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=new))
+        assert not any(result.HasField("error") for result in answer.results)
+
+
+@pytest.fixture
+async def service(opened: Callable[..., AbstractAsyncContextManager[Pipeline]]) -> AsyncIterator[Service]:
+    metrics = Metrics()
+    async with opened(metrics=metrics) as pipeline:
+        server = RpcServer(pipeline, metrics)
+        port = await server.start("127.0.0.1:0")
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            made = Service(
+                pipeline=pipeline,
+                metrics=metrics,
+                server=server,
+                channel=channel,
+                address=f"127.0.0.1:{port}",
+                collections=CollectionsServiceStub(channel),
+                items=ItemsServiceStub(channel),
+                search=SearchServiceStub(channel),
+                clusters=ClustersServiceStub(channel),
+                explain=ExplainServiceStub(channel),
+            )
+            await made.collections.CreateCollection(collections.CreateCollectionRequest(name="cells", bundle="tiny"))
+            yield made
+        await server.drain(0)
+
+
+async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
+    """Status and message that a call is refused with."""
+    with pytest.raises(grpc.aio.AioRpcError) as told:
+        await call
+    return told.value.code(), told.value.details() or ""
+
+
+# Collections
+
+
+async def test_collections(service: Service) -> None:
+    made = await service.collections.CreateCollection(
+        collections.CreateCollectionRequest(
+            name="more", bundle="tiny", image_retention=collections.IMAGE_RETENTION_NONE
+        )
+    )
+    assert (made.collection.name, made.collection.bundle, made.collection.bundle_digest) == (
+        "more",
+        "tiny",
+        service.digest,
+    )
+    assert (made.collection.embedding_dim, made.collection.item_count) == (4, 0)
+    assert made.collection.image_retention == collections.IMAGE_RETENTION_NONE
+    assert made.collection.create_time.seconds > 1_700_000_000
+    got = await service.collections.GetCollection(collections.GetCollectionRequest(name="more"))
+    assert got.collection == made.collection
+    await service.put_groups(3)
+    gone = await service.collections.DeleteCollection(collections.DeleteCollectionRequest(name="cells"))
+    assert gone.deleted_item_count == 3
+    left = await service.collections.ListCollections(collections.ListCollectionsRequest())
+    assert [collection.name for collection in left.collections] == ["more"]
+
+
+async def test_refusals_of_collections(service: Service) -> None:
+    create, request = service.collections.CreateCollection, collections.CreateCollectionRequest
+    assert await refused(create(request(name="cells", bundle="tiny"))) == (
+        Code.ALREADY_EXISTS,
+        "collection: 'cells' is there already",
+    )
+    for call, code, told in (
+        (create(request(name="", bundle="tiny")), Code.INVALID_ARGUMENT, "name: ''"),
+        (create(request(name="x", bundle="y")), Code.NOT_FOUND, "bundle: 'y' is not served; served are tiny"),
+        (create(request(name="x", bundle="tiny", image_retention=9)), Code.INVALID_ARGUMENT, "image_retention: is 9"),
+        (
+            service.collections.GetCollection(collections.GetCollectionRequest(name="x")),
+            Code.NOT_FOUND,
+            "collection: there is no 'x'",
+        ),
+        (
+            service.collections.DeleteCollection(collections.DeleteCollectionRequest(name="")),
+            Code.NOT_FOUND,
+            "collection: there is no ''",
+        ),
+    ):
+        found_code, found = await refused(call)
+        assert found_code is code
+        assert told in found
+
+
+async def test_pages_of_collections(service: Service) -> None:
+    for name in ("b", "a", "Z", "c"):
+        await service.collections.CreateCollection(collections.CreateCollectionRequest(name=name, bundle="tiny"))
+    expected = ["Z", "a", "b", "c", "cells"]
+    for size in (1, 2, 5, 0):
+        assert (
+            await pages(service.collections.ListCollections, collections.ListCollectionsRequest, "name", size)
+            == expected
+        )
+    code, told = await refused(service.collections.ListCollections(collections.ListCollectionsRequest(page_size=1001)))
+    assert code is Code.INVALID_ARGUMENT
+    assert "page_size: is 1001; allowed are 0 (for 100) to 1000" in told
+
+
+async def pages(call: Any, request: Any, field: str, size: int, **arguments: Any) -> list[str]:
+    """One field of all entries, page by page; no page is larger than asked for, and none but an only one is empty."""
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = await call(request(page_size=size, page_token=token, **arguments))
+        (entries,) = [value for descriptor, value in page.ListFields() if descriptor.is_repeated] or [[]]
+        assert not size or len(entries) <= size
+        assert entries or not token
+        seen += [getattr(entry, field) for entry in entries]
+        token = page.next_page_token
+        if not token:
+            return seen
+
+
+# Items
+
+
+async def test_items(service: Service, make_picture: Callable[[int], bytes]) -> None:
+    answer = await service.items.UpsertItems(
+        items.UpsertItemsRequest(
+            collection="cells",
+            items=[
+                items.NewItem(item_id="p", label="crack", image=make_picture(1)),
+                items.NewItem(item_id="bad", image=b"text"),
+                items.NewItem(item_id="none"),
+                service.vector_item("v", [1, 0, 0, 0]),
+                items.NewItem(item_id="f", vector=types.Vector(values=[1, 0, 0, 0], bundle_digest="x")),
+            ],
+        )
+    )
+    assert [result.item_id for result in answer.results] == ["p", "bad", "none", "v", "f"]
+    assert [result.error.code if result.HasField("error") else 0 for result in answer.results] == [0, 3, 3, 0, 9]
+    item = (await service.items.GetItem(items.GetItemRequest(collection="cells", item_id="p"))).item
+    assert (item.item_id, item.label, item.has_image, item.HasField("cluster")) == ("p", "crack", True, False)
+    gone = await service.items.DeleteItems(items.DeleteItemsRequest(collection="cells", item_ids=["p", "p", "x"]))
+    assert gone.deleted_count == 1
+    assert (await refused(service.items.GetItem(items.GetItemRequest(collection="cells", item_id="p"))))[
+        0
+    ] is Code.NOT_FOUND
+    assert (await refused(service.items.UpsertItems(items.UpsertItemsRequest(collection="cells"))))[0] is (
+        Code.INVALID_ARGUMENT
+    )
+    many = [items.NewItem(item_id=str(i)) for i in range(1001)]
+    code, told = await refused(service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=many)))
+    assert (code, told) == (Code.INVALID_ARGUMENT, "items: has 1001 entries; allowed are 1 to 1000")
+
+
+async def test_pages_of_items(service: Service) -> None:
+    ids = ["b", "ä", "Z", "a", "a/1", "\U0001f600", "\uff5e"]
+    new = [service.vector_item(item_id, [1, 0, 0, 0]) for item_id in ids]
+    await service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=new))
+    for size in (1, 2, 3, 7, 8, 0):
+        found = await pages(service.items.ListItems, items.ListItemsRequest, "item_id", size, collection="cells")
+        assert found == sorted(ids, key=str.encode)
+    for request in (
+        items.ListItemsRequest(collection="cells", page_token="no token"),  # noqa: S106 - of a page
+        items.ListItemsRequest(collection="cells", page_size=10_001),
+        items.ListItemsRequest(collection="cells", page_size=-1),
+    ):
+        code, told = await refused(service.items.ListItems(request))
+        assert code is Code.INVALID_ARGUMENT
+        assert told.startswith("page_")
+
+
+async def test_a_message_of_64_mib_is_taken_and_a_larger_one_refused(service: Service) -> None:
+    large = items.NewItem(item_id="a", image=bytes(16 * 1024 * 1024))
+    answer = await service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=[large] * 4))
+    assert [result.error.code for result in answer.results] == [3] * 4
+    code, _ = await refused(service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=[large] * 5)))
+    assert code is Code.RESOURCE_EXHAUSTED
+
+
+# Search
+
+
+async def test_search(service: Service, make_picture: Callable[[int], bytes]) -> None:
+    new = [service.vector_item(item_id, vector, "l") for item_id, vector in (("e", [1, 0, 0, 0]), ("w", [-1, 0, 0, 0]))]
+    await service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=new))
+    answer = await service.search.Search(
+        search.SearchRequest(
+            collection="cells",
+            queries=[
+                types.Query(vector=service.vector([2, 0, 0, 0])),
+                types.Query(item_id="e"),
+                types.Query(item_id="x"),
+                types.Query(),
+                types.Query(image=make_picture(1)),
+            ],
+            direction=search.DIRECTION_BOTH,
+            k=5,
+        )
+    )
+    first, own, unknown, unset, picture = answer.results
+    assert [(hit.rank, hit.item_id, hit.similarity, hit.label) for hit in first.similar] == [
+        (1, "e", 1.0, "l"),
+        (2, "w", -1.0, "l"),
+    ]
+    assert [hit.item_id for hit in first.divergent] == ["w", "e"]
+    assert first.certificate.exact
+    assert [hit.item_id for hit in own.similar] == [hit.item_id for hit in own.divergent] == ["w"]
+    assert (unknown.error.code, unset.error.code) == (5, 3)
+    assert sorted(hit.item_id for hit in picture.similar) == ["e", "w"]
+    for direction, sizes in ((search.DIRECTION_SIMILAR, (2, 0)), (search.DIRECTION_DIVERGENT, (0, 2))):
+        (result,) = (
+            await service.search.Search(
+                search.SearchRequest(
+                    collection="cells", queries=[types.Query(image=make_picture(1))], direction=direction, k=5
+                )
+            )
+        ).results
+        assert (len(result.similar), len(result.divergent)) == sizes
+
+
+async def test_refusals_of_search(service: Service) -> None:
+    query = types.Query(item_id="a")
+    for changes, told in (
+        ({"k": 0}, "k: is 0; allowed are 1 to 1000"),
+        ({"k": 1001}, "k: is 1001"),
+        ({"k": -5}, "k: is -5"),
+        ({"direction": search.DIRECTION_UNSPECIFIED}, "direction: is 0"),
+        ({"direction": 17}, "direction: is 17"),
+        ({"queries": []}, "queries: has 0 entries"),
+        ({"queries": [query] * 1001}, "queries: has 1001 entries"),
+    ):
+        arguments = {"collection": "cells", "queries": [query], "direction": search.DIRECTION_BOTH, "k": 3, **changes}
+        code, found = await refused(service.search.Search(search.SearchRequest(**arguments)))
+        assert code is Code.INVALID_ARGUMENT
+        assert told in found
+
+
+# Clusters
+
+
+async def test_clusters(service: Service, quick_maps: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servicers, "MAP_CHUNK", 25)
+    by_id = types.Query(item_id="v000")
+    for call in (
+        service.clusters.ListClusters(clusters.ListClustersRequest(collection="cells")),
+        service.clusters.Assign(clusters.AssignRequest(collection="cells", query=by_id)),
+        service.clusters.Recluster(clusters.ReclusterRequest(collection="cells")),
+        service.clusters.GetMap(clusters.GetMapRequest(collection="cells")).read(),
+    ):
+        code, told = await refused(call)
+        assert (code, told) == (Code.FAILED_PRECONDITION, "collection: has 0 items; a map needs at least 5")
+    await service.put_groups(60)
+    fit = await service.clusters.Recluster(clusters.ReclusterRequest(collection="cells"))
+    assert (fit.map.item_count, fit.map.pending_count, fit.map.eps, fit.map.min_samples) == (60, 0, 3.0, 5)
+    assert fit.map.perplexity == 8
+    assert fit.cluster_count > 0
+
+    chunks = [chunk async for chunk in service.clusters.GetMap(clusters.GetMapRequest(collection="cells"))]
+    assert [len(chunk.item_ids) for chunk in chunks] == [25, 25, 10]
+    assert all(chunk.map == fit.map for chunk in chunks)
+    points = {
+        item_id: (x, y, cluster, label)
+        for chunk in chunks
+        for item_id, x, y, cluster, label in zip(
+            chunk.item_ids, chunk.xs, chunk.ys, chunk.clusters, chunk.labels, strict=True
+        )
+    }
+    assert sorted(points) == [f"v{i:03d}" for i in range(60)]
+    assert {label for *_, label in points.values()} == {"group 0", "group 1", "group 2"}
+
+    listed = await service.clusters.ListClusters(clusters.ListClustersRequest(collection="cells"))
+    assert listed.map == fit.map
+    assert len(listed.clusters) == fit.cluster_count
+    assert listed.noise_count == fit.noise_count == sum(cluster == -1 for _, _, cluster, _ in points.values())
+    assert [entry.size for entry in listed.clusters] == sorted((entry.size for entry in listed.clusters), reverse=True)
+    for entry in listed.clusters:
+        members = [item_id for item_id, (_, _, cluster, _) in points.items() if cluster == entry.cluster]
+        assert entry.size == len(members)
+        assert entry.medoid_item_id in members
+        assert 0 < entry.core_count <= entry.size
+        assert sum(one.count for one in entry.classes) == entry.size
+    numbers = [entry.cluster for entry in listed.clusters]
+    for size in (1, 2, 0):
+        found = await pages(
+            service.clusters.ListClusters, clusters.ListClustersRequest, "cluster", size, collection="cells"
+        )
+        assert found == numbers
+
+    placed = await service.clusters.Assign(clusters.AssignRequest(collection="cells", query=by_id))
+    assert (placed.x, placed.y) == pytest.approx(points["v000"][:2], rel=1e-6)
+    assert placed.map_version == fit.map.version
+    item = (await service.items.GetItem(items.GetItemRequest(collection="cells", item_id="v000"))).item
+    assert item.HasField("cluster")
+    assert item.cluster == points["v000"][2]
+    for request in (
+        clusters.ListClustersRequest(collection="cells", page_token="%"),  # noqa: S106 - of a page
+        clusters.ListClustersRequest(collection="cells", page_token="OTk5"),  # noqa: S106 - of a page: cluster 999
+        clusters.ListClustersRequest(collection="cells", page_size=1001),
+    ):
+        assert (await refused(service.clusters.ListClusters(request)))[0] is Code.INVALID_ARGUMENT
+
+
+async def test_a_client_that_goes_away_does_not_stop_a_fit(service: Service, quick_maps: None) -> None:
+    await service.put_groups(40)
+    call = service.clusters.Recluster(clusters.ReclusterRequest(collection="cells"))
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    fit = await service.clusters.Recluster(clusters.ReclusterRequest(collection="cells"))
+    assert fit.map.item_count == 40
+
+
+# Explain
+
+
+async def test_refusals_of_explain(service: Service, make_picture: Callable[[int], bytes]) -> None:
+    call, request = service.explain.Explain, explain.ExplainRequest
+    answer = await call(
+        request(
+            collection="cells",
+            queries=[
+                types.Query(vector=service.vector([1, 0, 0, 0])),
+                types.Query(item_id="none"),
+                types.Query(),
+                types.Query(image=b"text"),
+            ],
+        )
+    )
+    assert [result.error.code for result in answer.results] == [3, 5, 3, 3]
+    picture = types.Query(image=make_picture(1))
+    for arguments, code in (
+        ({"queries": [picture]}, Code.FAILED_PRECONDITION),  # the tiny bundle cannot explain
+        ({"queries": [picture] * 101}, Code.INVALID_ARGUMENT),
+        ({"queries": []}, Code.INVALID_ARGUMENT),
+        ({"queries": [picture], "picture": 7}, Code.INVALID_ARGUMENT),
+    ):
+        assert (await refused(call(request(collection="cells", **arguments))))[0] is code
+
+
+# The server
+
+
+async def test_health_and_reflection_answer(service: Service) -> None:
+    health = health_pb2_grpc.HealthStub(service.channel)
+    for name in ("", *SERVICE_NAMES):
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert (await refused(health.Check(health_pb2.HealthCheckRequest(service="x"))))[0] is Code.NOT_FOUND
+    reflection = reflection_pb2_grpc.ServerReflectionStub(service.channel)
+    stream = reflection.ServerReflectionInfo(
+        iter([reflection_pb2.ServerReflectionRequest(list_services=""), symbol("farnear.v1.SearchService")])
+    )
+    listed, described = [answer async for answer in stream]
+    names = {entry.name for entry in listed.list_services_response.service}
+    assert set(SERVICE_NAMES) < names
+    assert len(SERVICE_NAMES) == 5
+    assert "grpc.health.v1.Health" in names
+    assert b"SearchRequest" in b"".join(described.file_descriptor_response.file_descriptor_proto)
+
+
+def symbol(name: str) -> reflection_pb2.ServerReflectionRequest:
+    return reflection_pb2.ServerReflectionRequest(file_containing_symbol=name)
+
+
+async def test_a_fault_of_ours_is_internal_without_detail(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret path /etc/x")
+
+    monkeypatch.setattr(service.pipeline, "search", fail)
+    monkeypatch.setattr(service.pipeline.catalog, "live", lambda _: 1 / 0)
+    request = search.SearchRequest(
+        collection="cells", queries=[types.Query(item_id="a")], direction=search.DIRECTION_BOTH, k=1
+    )
+    stream = service.clusters.GetMap(clusters.GetMapRequest(collection="cells"))
+    for call in (service.search.Search(request), stream.read()):
+        assert await refused(call) == (Code.INTERNAL, "the service failed; its log says why")
+
+
+async def test_a_deadline_ends_a_call(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = asyncio.Event()
+
+    async def wait(*_: Any, **__: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    monkeypatch.setattr(service.pipeline, "item", wait)
+    call = service.items.GetItem(items.GetItemRequest(collection="cells", item_id="a"), timeout=0.05)
+    assert (await refused(call))[0] is Code.DEADLINE_EXCEEDED
+    async with asyncio.timeout(10):
+        await cancelled.wait()
+
+
+async def test_calls_are_counted_and_timed(service: Service) -> None:
+    await service.put_groups(3)
+    await refused(service.items.GetItem(items.GetItemRequest(collection="cells", item_id="x")))
+    value = service.metrics.registry.get_sample_value
+    upsert, get = "/farnear.v1.ItemsService/UpsertItems", "/farnear.v1.ItemsService/GetItem"
+    assert value("farnear_requests_total", {"method": upsert, "code": "OK"}) == 1
+    assert value("farnear_requests_total", {"method": get, "code": "NOT_FOUND"}) == 1
+    assert value("farnear_requests_total", {"method": get, "code": "OK"}) is None
+    assert value("farnear_request_seconds_count", {"method": upsert}) == 1
+    assert value("farnear_stage_seconds_count", {"stage": "store"}) == 1
+    assert value("farnear_items", {"collection": "cells"}) == 3
+    assert value("farnear_queue_length", {}) == 0
+    assert value("farnear_queue_limit", {}) == 256
+
+
+async def test_a_port_in_use_and_a_host_of_others_are_refused(service: Service) -> None:
+    for address in (service.address, "192.0.2.1:0"):
+        other = RpcServer(service.pipeline, Metrics())
+        with pytest.raises(PreconditionError, match=f"address: cannot listen on '{address}'"):
+            await other.start(address)
+        await other.drain(0)
+
+
+async def test_draining_ends_calls_under_way_well_and_takes_no_new_ones(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    item = service.pipeline.item
+
+    async def held(*arguments: Any) -> Any:
+        begun.set()
+        await may_end.wait()
+        return await item(*arguments)
+
+    await service.put_groups(1)
+    monkeypatch.setattr(service.pipeline, "item", held)
+    under_way = service.items.GetItem(items.GetItemRequest(collection="cells", item_id="v000"))
+    waiting = asyncio.ensure_future(_answer(under_way))
+    await begun.wait()
+    draining = asyncio.ensure_future(service.server.drain(30))
+    async with asyncio.timeout(10):
+        while await served(service):
+            pass
+    may_end.set()
+    assert (await waiting).item.item_id == "v000"
+    await draining
+    await service.server.wait()
+
+
+async def served(service: Service) -> bool:
+    """Whether a new call is still served."""
+    try:
+        await service.collections.GetCollection(collections.GetCollectionRequest(name="cells"))
+    except grpc.aio.AioRpcError as refusal:
+        if refusal.code() not in (Code.UNAVAILABLE, Code.CANCELLED):
+            raise
+        return False
+    return True
+
+
+async def _answer(call: Any) -> Any:
+    return await call
