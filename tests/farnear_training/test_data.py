@@ -121,7 +121,7 @@ def put(folder: Path, *names: str) -> None:
         (lonely_image, "one image in b"),
         (no_class, "stray.png: lies in no class folder"),
         (broken_image, "b/2.png: not a complete"),
-        (unwritable_name, "printable"),
+        (unwritable_name, "names in UTF-8"),
     ],
 )
 def test_unusable_folders_are_refused(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:

@@ -31,7 +31,7 @@ DATA holds the images by class, as a folder or an uncompressed tar of it: JPEG, 
 examples:
   farnear train bridges --out bridges.bundle
   farnear train bridges --out bridges.bundle --resume      go on with a run that was stopped
-  farnear train bridges.tar --out small.bundle --image-size 64 --iterations 1000      smaller, quicker
+  farnear train bridges.tar --out small.bundle --image-size 64 --learning-rate 1e-3      smaller, quicker
   farnear train cells --out cells.bundle --augmentation flips-erasing      subjects without an up or a left
 
 While it runs, BUNDLE.checkpoint holds the state to resume from; it goes away once the bundle is written.

@@ -14,7 +14,10 @@ PRESETS: dict[str, Callable[[], nn.Module]] = {
     ),
 }
 """What each does: nothing; a rectangle of 2-33 % of the image set to black, in half of them (Zhong et al. 2020) as
-in the MN-pair paper; the same after mirroring each axis in half of the images, for subjects without an up or a left."""
+in the MN-pair paper; the same after mirroring each axis in half of the images, for subjects without an up or a left.
+
+On solar cells (ELPV, 64 px, 600 steps, one seed) mirroring raised MAP@R on validation images from 0.386 to 0.393 only,
+so the paper's stays the default."""
 
 
 class Augmentation:

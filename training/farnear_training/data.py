@@ -208,8 +208,8 @@ def _labelled(item_ids: Sequence[str], data: Path) -> tuple[tuple[str, ...], NDA
     for item_id in item_ids:
         if "/" not in item_id:
             raise DataError(f"{data}: {item_id}: lies in no class folder; allowed is class/file")
-        if any(unicodedata.category(character) == "Cc" for character in item_id):
-            raise DataError(f"{data}: {item_id!r}: allowed are names without control characters")
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in item_id):
+            raise DataError(f"{data}: {item_id!r}: allowed are names in UTF-8 without control characters")
     names, labels, counts = np.unique([item_id.split("/")[0] for item_id in item_ids], False, True, True)
     class_names = tuple(str(name) for name in names)
     if len(class_names) < 2:

@@ -1,4 +1,8 @@
-"""Which images make up the batch of a step: functions of (seed, step), so that a resumed run sees the same ones."""
+"""Which images make up the batch of a step: functions of (seed, step), so that a resumed run sees the same ones.
+
+Uniform is the default: on solar cells (ELPV, 8 uneven classes, 64 px, 600 steps, one seed) it reached a MAP@R of 0.39
+on validation images, balanced 0.35.
+"""
 
 from collections.abc import Callable
 
