@@ -18,6 +18,12 @@ class Metrics:
         self.request_seconds = Histogram(
             "farnear_request_seconds", "Time to answer a call.", ["method"], buckets=_SECONDS, registry=self.registry
         )
+        self.refused_entries = Counter(
+            "farnear_refused_entries_total",
+            "Entries of batches that were refused while their neighbours were served.",
+            ["reason"],
+            registry=self.registry,
+        )
         self._stage_seconds = Histogram(
             "farnear_stage_seconds",
             "Time in one stage of the pipeline, a call or batch at a time.",

@@ -85,7 +85,7 @@ class Pipeline:
         """Embeds and stores a batch; entry i says what became of item i. On disk when this returns."""
         live = self.catalog.live(name)
         _check_count("items", len(items), self.limits.max_upserts)
-        rows = await _settled([self._row(live, item) for item in items])
+        rows = await self._settled([self._row(live, item) for item in items])
         accepted = [row for row in rows if isinstance(row, Row)]
         if accepted:
             await self.catalog.finish(self._commit(live, accepted))
@@ -118,7 +118,7 @@ class Pipeline:
         _check_count("queries", len(queries), self.limits.max_queries)
         if not 1 <= k <= self.limits.max_k:
             raise InvalidError(f"k: is {k}; allowed are 1 to {self.limits.max_k}")
-        subjects = await _settled([self._subject(live, query, patient=len(queries) > 1) for query in queries])
+        subjects = await self._settled([self._subject(live, query, patient=len(queries) > 1) for query in queries])
         asked = [subject for subject in subjects if not isinstance(subject, ServiceError)]
         answers = iter(await asyncio.to_thread(self._search, live, asked, direction, k))
         return [subject if isinstance(subject, ServiceError) else next(answers) for subject in subjects]
@@ -136,7 +136,7 @@ class Pipeline:
         """A heat map for each image or stored item."""
         live = self.catalog.live(name)
         _check_count("queries", len(queries), self.limits.max_explained)
-        images = await _settled([self._image(live, query) for query in queries])
+        images = await self._settled([self._image(live, query) for query in queries])
         usable = [image for image in images if not isinstance(image, ServiceError)]
         maps = iter(await self.catalog.model_of(live).explain(usable, picture=picture))
         return [image if isinstance(image, ServiceError) else next(maps) for image in images]
@@ -144,6 +144,18 @@ class Pipeline:
     async def clusters(self, name: str) -> tuple[MapState, list[ClusterSummary]]:
         """The clusters of the standing map, largest first."""
         return await asyncio.to_thread(self.catalog.live(name).summaries)
+
+    async def _settled(self, work: Sequence[Awaitable[T]]) -> list[T | ServiceError]:
+        """All results in order, a refusal in place of the result of what was refused."""
+
+        async def settle(one: Awaitable[T]) -> T | ServiceError:
+            try:
+                return await one
+            except ServiceError as error:
+                self._metrics.refused_entries.labels(type(error).__name__).inc()
+                return error
+
+        return await asyncio.gather(*(settle(one) for one in work))
 
     async def _row(self, live: LiveCollection, item: NewItem) -> Row:
         check_text("item_id", item.item_id, required=True)
@@ -211,18 +223,6 @@ class Pipeline:
             SearchResult(similar=_hits(live, near, subject, k), divergent=_hits(live, far, subject, k))
             for subject, near, far in zip(subjects, similar, divergent, strict=True)
         ]
-
-
-async def _settled(work: Sequence[Awaitable[T]]) -> list[T | ServiceError]:
-    """All results in order, a refusal in place of the result of what was refused."""
-
-    async def settle(one: Awaitable[T]) -> T | ServiceError:
-        try:
-            return await one
-        except ServiceError as error:
-            return error
-
-    return await asyncio.gather(*(settle(one) for one in work))
 
 
 def _own_vector(live: LiveCollection, vector: Vector) -> FloatArray:
