@@ -70,10 +70,13 @@ class FittedMap:
         """Positions (N, 2) of unit `vectors` (N, D) among the landmarks, which stay where they are."""
         if not len(vectors):
             return np.empty((0, 2))
-        neighbours = min(25, len(self.keys))
-        placed = self._landmarks.transform(
-            np.ascontiguousarray(vectors, np.float32), perplexity=min(5.0, max(1.0, (neighbours - 1) / 3)), k=neighbours
+        count = len(self.keys)
+        # openTSNE's own transform() is these two calls after shifting the landmarks, in place, to the middle of their
+        # bounding box: every new point would land off by that shift, 15 map units on a map of 2,624 solar cells.
+        placed = self._landmarks.prepare_partial(
+            np.ascontiguousarray(vectors, np.float32), perplexity=min(5.0, max(1.0, (count - 1) / 3)), k=min(25, count)
         )
+        placed.optimize(250, learning_rate=0.1, exaggeration=1.5, momentum=0.8, max_grad_norm=0.25, inplace=True)
         return np.asarray(placed, np.float64)
 
     @cached_property

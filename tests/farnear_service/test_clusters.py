@@ -298,6 +298,15 @@ def test_inputs_are_not_modified(fitted: FittedMap, vectors: FloatArray, newcome
     np.testing.assert_array_equal(fitted.positions, before[1])
 
 
+def test_an_item_that_is_placed_again_lands_where_it_is(fitted: FittedMap, vectors: FloatArray) -> None:
+    moved = np.linalg.norm(fitted.place(vectors) - fitted.positions, axis=1)
+    apart = np.linalg.norm(fitted.positions[:, None] - fitted.positions[None], axis=2)
+    assert np.median(moved) < np.median(apart) / 20
+    view = view_of(fitted, fitted.keys, vectors, SETTINGS)
+    again = [view.assign(position, SETTINGS.eps)[0] for position in fitted.place(vectors)]
+    assert np.mean(np.array(again) == view.labels) > 0.9
+
+
 # Saving
 
 
