@@ -71,6 +71,13 @@ def test_a_user_gets_every_answer_and_gets_it_again_after_a_restart(
     sizes = [cluster["size"] for cluster in live["clusters"]["clusters"]]
     assert sum(sizes) + live["clusters"]["noise_count"] == 2 * COUNT
 
+    # A picture that is in the collection falls into the cluster of its item.
+    for number in range(5):
+        name = f"spotted/{number:03}.png"
+        by_item = server.run("assign", f"id:{name}", "--collection", "surfaces", "--json").json()
+        by_picture = server.run("assign", surfaces / name, "--collection", "surfaces", "--json").json()
+        assert by_picture["cluster"] == by_item["cluster"]
+
     assert server.stop() == 0
     # No --bundle: the server keeps its own copy.
     restarted = start(tmp_path / "data")
