@@ -3,13 +3,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from farnear_training import export as export_module
 from farnear_training.data import Dataset
 from farnear_training.export import ParityError, Provenance, export
-from farnear_training.models import MnPairCnn, Outputs
+from farnear_training.models import MnPairCnn, Network, Outputs, StridedCnn
 from torch import Tensor
 
 PROVENANCE = Provenance(
@@ -88,18 +89,80 @@ def test_the_torch_program_equals_the_network_and_its_gradient(bundle: Path, str
     assert gradient.abs().max() > 0
 
 
-def test_no_path_of_this_machine_is_written(bundle: Path) -> None:
+def test_the_model_stays_as_it_is(stripes: Dataset, tmp_path: Path) -> None:
+    model = network().train()
+    model.conv1.requires_grad_(False)
+    before = [weights.clone() for weights in model.parameters()]
+    export(model, tmp_path / "bundle", PROVENANCE, parity_images=stripes.images[:2])
+    assert model.training
+    assert not model.conv1.weight.requires_grad
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), before, strict=True))
+
+
+class NoClosedForm(MnPairCnn):
+    closed_form = False
+
+    def heatmaps(self, outputs: Outputs) -> Tensor:
+        raise NotImplementedError
+
+
+def test_a_network_without_a_closed_form_has_a_graph_without_heat_maps(stripes: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = NoClosedForm(image_size=16, embedding_dim=4)
+    export(model, tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
+    assert [value.name for value in onnx.load(tmp_path / "bundle" / "model.onnx").graph.output] == ["embedding"]
+    description = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    assert description["explain"] == {"feature_layer": "relu4", "reduction_layer": "fc1", "closed_form": False}
+    embedding, _, _ = torch.export.load(tmp_path / "bundle" / "explain.pt2").module()(torch.from_numpy(stripes.images))
+    torch.testing.assert_close(embedding, model(torch.from_numpy(stripes.images)).embedding)
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Path]:
+    """A network with batch norms, its weights frozen and in training mode, and its bundle."""
+    torch.manual_seed(0)
+    model = StridedCnn(image_size=32, embedding_dim=16).requires_grad_(False).train()
+    out = tmp_path_factory.mktemp("frozen") / "bundle"
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    export(model, out, PROVENANCE, parity_images=images)
+    return model, out
+
+
+def test_the_torch_program_of_a_frozen_network_has_a_gradient(frozen: tuple[Network, Path]) -> None:
+    _, features, reduction = torch.export.load(frozen[1] / "explain.pt2").module()(
+        torch.full((2, 32, 32, 3), 255, dtype=torch.uint8)
+    )
+    (gradient,) = torch.autograd.grad((reduction**2).sum(), features)
+    assert gradient.abs().max() > 0
+
+
+def test_batch_norms_are_exported_as_they_evaluate(frozen: tuple[Network, Path]) -> None:
+    graph = onnx.load(frozen[1] / "model.onnx").graph
+    norms = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    assert all(attribute.i == 0 for node in norms for attribute in node.attribute if attribute.name == "training_mode")
+    torch_graph = torch.export.load(frozen[1] / "explain.pt2").graph
+    assert not [node for node in torch_graph.nodes if "batch_norm" in str(node.target) and node.args[5] is True]
+
+
+def test_weights_are_written_once_a_file(frozen: tuple[Network, Path]) -> None:
+    model, out = frozen
+    weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+    for name in ("model.onnx", "explain.pt2"):
+        assert weights < (out / name).stat().st_size < weights + 200_000
+
+
+def test_no_path_of_this_machine_is_written(bundle: Path, frozen: tuple[Network, Path]) -> None:
     folder = str(Path(export_module.__file__).parent).encode()
-    for path in bundle.iterdir():
+    for path in (*bundle.iterdir(), *frozen[1].iterdir()):
         assert folder not in path.read_bytes()
 
 
 def test_a_graph_that_differs_leaves_no_bundle(
     stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write: Callable[[MnPairCnn, Path], None] = export_module._write_onnx
+    write: Callable[[Network, Path], None] = export_module._write_onnx
     monkeypatch.setattr(export_module, "_write_onnx", lambda model, path: write(network(seed=1), path))
-    with pytest.raises(ParityError, match="embeddings differ from Torch's by"):
+    with pytest.raises(ParityError, match=r"model\.onnx: embedding differs from Torch's by"):
         export(network(), tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
     assert list(tmp_path.iterdir()) == []
 
@@ -109,7 +172,7 @@ def test_heat_maps_that_differ_leave_no_bundle(
 ) -> None:
     closed_form: Callable[[MnPairCnn, Outputs], Tensor] = MnPairCnn.heatmaps
     monkeypatch.setattr(MnPairCnn, "heatmaps", lambda model, outputs: 1.001 * closed_form(model, outputs))
-    with pytest.raises(ParityError, match="heat maps differ from Torch's by"):
+    with pytest.raises(ParityError, match=r"model\.onnx: heatmap differs from Torch's by"):
         export(network(), tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
     assert list(tmp_path.iterdir()) == []
 
@@ -117,7 +180,7 @@ def test_heat_maps_that_differ_leave_no_bundle(
 def test_weights_that_are_no_numbers_leave_no_bundle(stripes: Dataset, tmp_path: Path) -> None:
     model = network()
     torch.nn.init.constant_(model.fc2.weight, float("nan"))
-    with pytest.raises(ParityError, match="differ from Torch's by nan"):
+    with pytest.raises(ParityError, match="differs from Torch's by nan"):
         export(model, tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
     assert list(tmp_path.iterdir()) == []
 

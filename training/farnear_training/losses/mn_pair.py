@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from farnear_training.losses.pairs import check_positive, mean_over, positives_and_negatives
+
 
 @dataclass(frozen=True, kw_only=True)
 class MnPairLoss:
@@ -24,6 +26,13 @@ class MnPairLoss:
         positive_weight: v, between 0 and 1.
         m: M, at least 2; None takes every positive of the batch.
         n: N, at least 2; None takes every negative of the batch.
+
+    Raises:
+        ValueError: A setting is out of bounds.
+
+    Example:
+        >>> embeddings = torch.nn.functional.normalize(torch.randn(4, 16))
+        >>> loss = MnPairLoss(m=2, n=2)(embeddings, torch.tensor([0, 0, 1, 1]), torch.Generator())
     """
 
     name: ClassVar[str] = "mn-pair"
@@ -34,8 +43,7 @@ class MnPairLoss:
     n: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature: {self.temperature}; allowed is more than 0")
+        check_positive("temperature", self.temperature)
         if not 0 < self.positive_weight < 1:
             raise ValueError(f"positive_weight: {self.positive_weight}; allowed is more than 0 and less than 1")
         for field, size in (("m", self.m), ("n", self.n)):
@@ -47,10 +55,9 @@ class MnPairLoss:
 
         `generator` (CPU) draws which positives and negatives count where there are more than M - 1 and N - 1.
         """
-        same_BB = labels_B[:, None] == labels_B[None, :]
-        itself_BB = torch.eye(len(labels_B), dtype=torch.bool, device=labels_B.device)
-        positive_BB = _drawn(same_BB & ~itself_BB, self.m, generator)
-        negative_BB = _drawn(~same_BB, self.n, generator)
+        positive_BB, negative_BB = positives_and_negatives(labels_B)
+        positive_BB = _drawn(positive_BB, self.m, generator)
+        negative_BB = _drawn(negative_BB, self.n, generator)
 
         scores_BB = embeddings_BD @ embeddings_BD.T / self.temperature
         # The lowest finite number, not -inf, stands for what is left out: a row of -inf alone has no gradient.
@@ -59,8 +66,7 @@ class MnPairLoss:
         negatives_B = scores_BB.masked_fill(~negative_BB, lowest).logsumexp(1) + math.log(1 - self.positive_weight)
         losses_B = torch.logaddexp(positives_B, negatives_B) - positives_B
 
-        anchor_B = positive_BB.any(1)
-        return torch.where(anchor_B, losses_B, 0).sum() / anchor_B.sum().clamp(min=1)
+        return mean_over(losses_B, positive_BB.any(1))
 
 
 def _drawn(allowed_BB: Tensor, cap: int | None, generator: torch.Generator) -> Tensor:

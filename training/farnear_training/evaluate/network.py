@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from farnear_training.data import Dataset
 from farnear_training.metrics import Retrieval, chance, retrieval
-from farnear_training.models import MnPairCnn
+from farnear_training.models import Network
 
 _BATCH = 32
 
@@ -32,12 +32,12 @@ class Evaluation:
         }
 
 
-def evaluate(model: MnPairCnn, dataset: Dataset) -> Evaluation:
+def evaluate(model: Network, dataset: Dataset) -> Evaluation:
     """Each image of `dataset` as a query against all others of it, ranked by cosine; raw pixels flattened as they are.
 
     Raises ValueError where no class has two images.
     """
-    pixels = dataset.images.reshape(len(dataset), -1).astype(np.float32)
+    pixels = dataset.images.reshape(len(dataset), -1)
     return Evaluation(
         learned=retrieval(embed(model, dataset.images), dataset.labels),
         raw_pixels=retrieval(pixels, dataset.labels),
@@ -45,7 +45,7 @@ def evaluate(model: MnPairCnn, dataset: Dataset) -> Evaluation:
     )
 
 
-def embed(model: MnPairCnn, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def embed(model: Network, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Unit vectors, float32 of shape (N, D), of RGB images, uint8 of shape (N, H, W, 3)."""
     starts = tqdm(range(0, len(images), _BATCH), "embed", unit="batch", disable=None)
     with torch.inference_mode():

@@ -3,10 +3,14 @@
 The measures are those of Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (ECCV 2020), section 3.2.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from farnear_training.metrics.similarity import cosine
 
 _CHUNK = 512
 
@@ -27,11 +31,14 @@ class Retrieval:
     map_at_r: float
 
 
-def retrieval(vectors_ND: NDArray[np.float32], labels_N: NDArray[np.int64]) -> Retrieval:
+MEASURES = tuple(field.name for field in fields(Retrieval))
+
+
+def retrieval(vectors_ND: NDArray[Any], labels_N: NDArray[np.int64]) -> Retrieval:
     """Every image as a query against all others, ranked by cosine; equals rank in order of position.
 
     Args:
-        vectors_ND: Of any length, shape (N, D); a zero vector has similarity 0 to all.
+        vectors_ND: Of any length and number type, shape (N, D); a zero vector has similarity 0 to all.
         labels_N: Classes, shape (N,). Queries that are alone in their class are left out.
 
     Raises:
@@ -39,14 +46,30 @@ def retrieval(vectors_ND: NDArray[np.float32], labels_N: NDArray[np.int64]) -> R
 
     Time is O(N^2 (D + log N)), memory O(N) beside the vectors.
     """
+    scores_Q3 = query_scores(vectors_ND, labels_N, askable(labels_N))
+    return Retrieval(**dict(zip(MEASURES, scores_Q3.mean(axis=0).tolist(), strict=True)))
+
+
+def askable(labels_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions of images that share their class with another; raises ValueError where there is none."""
+    return np.flatnonzero(_others(labels_N) > 0)
+
+
+def query_scores(
+    vectors_ND: NDArray[Any],
+    labels_N: NDArray[np.int64],
+    queries_Q: NDArray[np.int64],
+    progress: Callable[[int], object] | None = None,
+) -> NDArray[np.float64]:
+    """What each query adds to the means of `retrieval`: shape (Q, 3), one column a measure in order of `MEASURES`.
+
+    `queries_Q` are positions out of `askable`. `progress` is told of so many queries more each time.
+    """
     others_N = _others(labels_N)
-    lengths_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    unit_ND = vectors_ND / np.maximum(lengths_N1, np.finfo(np.float32).tiny)
-    queries = np.flatnonzero(others_N > 0)
-    totals = np.zeros(3)
-    for start in range(0, len(queries), _CHUNK):
-        chunk = queries[start : start + _CHUNK]
-        similarity_QN = unit_ND[chunk] @ unit_ND.T
+    scores_Q3 = np.empty((len(queries_Q), len(MEASURES)))
+    for start in range(0, len(queries_Q), _CHUNK):
+        chunk = queries_Q[start : start + _CHUNK]
+        similarity_QN = cosine(vectors_ND[chunk], vectors_ND)
         similarity_QN[np.arange(len(chunk)), chunk] = -np.inf
         depth = int(others_N[chunk].max())
         nearest_QR = np.argsort(-similarity_QN, axis=1, kind="stable")[:, :depth]
@@ -54,13 +77,17 @@ def retrieval(vectors_ND: NDArray[np.float32], labels_N: NDArray[np.int64]) -> R
         others_Q1 = others_N[chunk, None]
         hits_QR = (labels_N[nearest_QR] == labels_N[chunk, None]) & (ranks_R <= others_Q1)
         precision_QR = np.cumsum(hits_QR, axis=1) / ranks_R
-        totals += (
-            hits_QR[:, 0].sum(),
-            (hits_QR / others_Q1).sum(),
-            (hits_QR * precision_QR / others_Q1).sum(),
+        scores_Q3[start : start + len(chunk)] = np.stack(
+            [
+                hits_QR[:, 0],
+                (hits_QR / others_Q1).sum(axis=1),
+                (hits_QR * precision_QR / others_Q1).sum(axis=1),
+            ],
+            axis=1,
         )
-    precision_at_1, r_precision, map_at_r = (float(total) / len(queries) for total in totals)
-    return Retrieval(precision_at_1=precision_at_1, r_precision=r_precision, map_at_r=map_at_r)
+        if progress is not None:
+            progress(len(chunk))
+    return scores_Q3
 
 
 def chance(labels_N: NDArray[np.int64]) -> Retrieval:

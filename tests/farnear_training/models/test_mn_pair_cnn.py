@@ -1,7 +1,6 @@
-import numpy as np
 import pytest
 import torch
-from farnear_training.models import MnPairCnn, to_pixels
+from farnear_training.models import MnPairCnn
 
 
 def test_the_paper_s_parameter_counts() -> None:
@@ -41,20 +40,7 @@ def test_weights_start_as_he_et_al_draw_them() -> None:
         assert bias.abs().max() == 0
 
 
-def test_pixels_are_scaled_and_channels_first() -> None:
-    images = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
-    pixels = to_pixels(torch.from_numpy(images))
-    assert pixels.dtype == torch.float32
-    assert np.array_equal(pixels.numpy(), images.transpose(0, 3, 1, 2).astype(np.float32) / 255)
-    assert pixels.is_contiguous(memory_format=torch.channels_last)
-
-
 @pytest.mark.parametrize("image_size", [0, 4, 30, 164, -8])
 def test_image_sizes_that_three_poolings_cannot_halve_are_refused(image_size: int) -> None:
     with pytest.raises(ValueError, match=f"image_size: {image_size}; allowed is a multiple of 8"):
         MnPairCnn(image_size=image_size, embedding_dim=16)
-
-
-def test_a_vector_of_one_value_is_refused() -> None:
-    with pytest.raises(ValueError, match="embedding_dim: 1"):
-        MnPairCnn(image_size=16, embedding_dim=1)

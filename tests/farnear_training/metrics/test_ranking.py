@@ -3,15 +3,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from farnear_training import metrics
-from farnear_training.metrics import chance, retrieval
+from farnear_training.metrics import askable, chance, query_scores, ranking, retrieval
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
 
 
 def test_it_equals_pytorch_metric_learning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_CHUNK", 37)  # several chunks, the last one short
+    monkeypatch.setattr(ranking, "_CHUNK", 37)  # several chunks, the last one short
     generator = np.random.default_rng(0)
     labels = np.concatenate([generator.integers(0, 6, 150), [6]])  # 6 is alone: no query
     vectors = (generator.normal(size=(151, 8)) + 2.5 * np.eye(8)[labels]).astype(np.float32)
@@ -69,8 +68,27 @@ def test_chance_is_the_mean_over_all_orders(labels: list[int]) -> None:
     assert [found.precision_at_1, found.r_precision, found.map_at_r] == pytest.approx((sums / queries).tolist())
 
 
+def test_a_query_scores_the_same_alone_and_among_others() -> None:
+    generator = np.random.default_rng(0)
+    vectors, labels = generator.normal(size=(30, 4)).astype(np.float32), generator.integers(0, 4, 30)
+    labels[7] = 4  # alone
+    queries = askable(labels)
+    assert queries.tolist() == [position for position in range(30) if position != 7]
+    scores = query_scores(vectors, labels, queries)
+    found = retrieval(vectors, labels)
+    assert scores.mean(axis=0).tolist() == [found.precision_at_1, found.r_precision, found.map_at_r]
+    np.testing.assert_array_equal(query_scores(vectors, labels, queries[[20, 3]]), scores[[20, 3]])
+
+
 def test_without_a_pair_there_is_nothing_to_find() -> None:
     with pytest.raises(ValueError, match="no class has two images"):
         chance(np.array([0, 1, 2]))
     with pytest.raises(ValueError, match="no class has two images"):
         retrieval(np.eye(3, dtype=np.float32), np.array([0, 1, 2]))
+
+
+def test_progress_is_told_of_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "_CHUNK", 4)
+    told = list[int]()
+    query_scores(np.eye(10, dtype=np.float32), np.arange(10) % 3, np.arange(10), told.append)
+    assert told == [4, 4, 2]

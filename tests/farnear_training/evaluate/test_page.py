@@ -1,0 +1,145 @@
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from farnear_training.evaluate.figures import training_curve
+from farnear_training.evaluate.findings import Findings
+from farnear_training.evaluate.page import render, verdict
+from farnear_training.metrics import Interval
+from PIL import Image
+
+
+class Page(HTMLParser):
+    """The tags of a page, its text, and whether every tag is closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "wbr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+    def images(self) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == "img"]
+
+
+@pytest.fixture(scope="module")
+def html(findings_of_all: Findings) -> str:
+    return render(findings_of_all)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_it_is_one_whole_file(html: str, page: Page) -> None:
+    assert page.open == []
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base"}
+    assert not re.search(r"https?:|url\(|@import|\bon[a-z]+=", re.sub(r"base64,[^\"]*", "", html))
+    assert len(html) < 8_000_000
+    for attributes in page.images():
+        assert attributes["alt"]
+        source = attributes["src"]
+        assert source is not None
+        with Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2]))) as image:
+            image.load()
+
+
+def test_it_tells_the_figures_with_their_intervals(page: Page, findings_of_all: Findings) -> None:
+    learned = findings_of_all.retrieval.learned["map_at_r"]
+    for words in (
+        f"{learned.value:.3f}",
+        f"{learned.low:.3f} to {learned.high:.3f}",
+        f"{findings_of_all.retrieval.chance.map_at_r:.3f}",
+        findings_of_all.bundle.digest,
+        findings_of_all.notes[0],
+        "How to read this",
+        "How it learned",
+        "The map",
+    ):
+        assert words in page.text
+
+
+def test_right_and_wrong_neighbours_are_told_in_words(page: Page, findings_of_all: Findings) -> None:
+    labels, rows = findings_of_all.measured.labels, (*findings_of_all.examples, *findings_of_all.mistakes)
+    right = sum(int(labels[position] == labels[row.query]) for row in rows for position in row.nearest)
+    wrong = sum(len(row.nearest) for row in rows) - right
+    assert page.text.count("✓ same") == right
+    assert len(re.findall("✗ (lying|upright)", page.text)) == wrong
+    alts = [attributes["alt"] or "" for attributes in page.images()]
+    assert sum("same class" in alt for alt in alts) == right
+    assert sum("another class" in alt for alt in alts) == wrong
+
+
+def test_names_are_text_and_nothing_else(findings: Findings) -> None:
+    names = ("<script>alert(1)</script>", 'a"b_&amp;')
+    hostile = replace(
+        findings,
+        bundle=replace(findings.bundle, name="<img src=x onerror=alert(1)>"),
+        measured=replace(
+            findings.measured,
+            class_names=names,
+            item_ids=tuple(f'{names[0]}/"{number}<b>.png' for number in range(16)),
+        ),
+        classes=tuple(replace(one, name=name) for one, name in zip(findings.classes, names, strict=True)),
+    )
+    page = Page(render(hostile))
+    assert page.open == []
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert "<script>alert(1)</script>" in page.text
+    assert 'a"b_&amp;' in page.text
+
+
+def test_what_there_is_not_is_left_out(findings: Findings) -> None:
+    bare = replace(findings, map=None, bundle=replace(findings.bundle, history=None), mistakes=(), notes=())
+    page = Page(render(bare))
+    assert "How it learned" not in page.text
+    assert "The map" not in page.text
+    assert "NMI" not in page.text
+    assert "None: the nearest neighbour of every image asked about is of its class." in page.text
+    assert training_curve(findings.bundle.history) is not None
+
+
+@pytest.mark.parametrize(
+    ("learned", "gain", "words"),
+    [
+        ((0.6, 0.8), (0.1, 0.3), "better than a comparison of raw pixels"),
+        ((0.6, 0.8), (-0.3, -0.1), "less well than a comparison of raw pixels"),
+        ((0.6, 0.8), (-0.1, 0.1), "the difference may be chance"),
+        ((0.0, 0.8), (0.1, 0.3), "no better than chance"),
+    ],
+)
+def test_the_verdict_goes_by_the_intervals(
+    learned: tuple[float, float], gain: tuple[float, float], words: str, findings: Findings
+) -> None:
+    retrieval = replace(
+        findings.retrieval,
+        learned={"map_at_r": Interval(value=0.7, low=learned[0], high=learned[1])},
+        gain={"map_at_r": Interval(value=0.0, low=gain[0], high=gain[1])},
+    )
+    assert words in verdict(replace(findings, retrieval=retrieval))
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "words"), [(0, "was not trained on"), (4, "was partly trained on"), (16, "it was trained on")]
+)
+def test_the_verdict_says_what_the_model_has_seen(trained_on: int, words: str, findings: Findings) -> None:
+    assert words in verdict(replace(findings, part=replace(findings.part, trained_on=trained_on)))
