@@ -29,6 +29,8 @@ from farnear_service.types import FloatArray
 
 NOISE = -1
 
+_QUERIES = 1000  # points whose neighbours are compared at a time, some megabytes
+
 log = logging.getLogger(__name__)
 
 logging.getLogger("openTSNE").setLevel(logging.WARNING)  # it tells of every index that it was given
@@ -256,15 +258,29 @@ class _ExactNeighbours(KNNIndex):  # type: ignore[misc] # openTSNE has no types
         return rows[others].reshape(shape), distances[others].reshape(shape)
 
     def query(self, query: FloatArray, k: int) -> tuple[NDArray[np.int64], Positions]:
-        # Point by point: FAISS scores in another way in larger batches, and a point's place must not depend on that.
-        data = self.data.astype(np.float64)
-        rows = np.empty((len(query), k), np.int64)
-        distances = np.empty((len(query), k))
-        for number, point in enumerate(query.astype(np.float64)):
-            squared = ((data - point) ** 2).sum(axis=1)
-            rows[number] = np.argsort(squared, kind="stable")[:k]
-            distances[number] = np.sqrt(squared[rows[number]])
+        rows, distances = np.empty((len(query), k), np.int64), np.empty((len(query), k))
+        for start in range(0, len(query), _QUERIES):
+            part = slice(start, start + _QUERIES)
+            rows[part], distances[part] = self._nearest(query[part], k)
         return rows, distances
+
+    def _nearest(self, query: FloatArray, k: int) -> tuple[NDArray[np.int64], Positions]:
+        # FAISS scores in another way in larger batches, and a point's place must not depend on that: it proposes, and
+        # float64 distances point by point decide, equal ones in order of row.
+        count, dim = self.data.shape
+        ask = min(k + 16, count)
+        scores, found = faiss.knn(np.ascontiguousarray(query, np.float32), self.data, ask, metric=faiss.METRIC_L2)
+        rows: NDArray[np.int64] = np.sort(found, axis=1)
+        squared = ((self.data[rows].astype(np.float64) - query[:, None].astype(np.float64)) ** 2).sum(axis=2)
+        order = np.argsort(squared, axis=1, kind="stable")[:, :k]
+        rows, squared = np.take_along_axis(rows, order, axis=1), np.take_along_axis(squared, order, axis=1)
+        # Where the last proposal is not clearly farther than the k-th, others as near may be missing: all are compared.
+        doubtful = squared[:, -1] > scores[:, -1] - 16 * dim * 2.0**-24
+        for number in np.flatnonzero(doubtful) if ask < count else ():
+            everything = ((self.data.astype(np.float64) - query[number].astype(np.float64)) ** 2).sum(axis=1)
+            rows[number] = np.argsort(everything, kind="stable")[:k]
+            squared[number] = everything[rows[number]]
+        return rows, np.sqrt(squared)
 
 
 def _start(vectors: FloatArray, seed: int) -> Positions:

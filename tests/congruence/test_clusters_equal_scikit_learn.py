@@ -1,8 +1,9 @@
 """The labels of a view are those of scikit-learn's DBSCAN, and of the definition, on the same map."""
 
+import faiss
 import numpy as np
 import pytest
-from farnear_service.clusters import FittedMap, MapSettings, fit_map, view_of
+from farnear_service.clusters import FittedMap, MapSettings, _ExactNeighbours, fit_map, view_of
 from sklearn.cluster import DBSCAN
 
 NOISE = -1
@@ -66,3 +67,22 @@ def test_on_a_fitted_map_with_placed_items() -> None:
     np.testing.assert_array_equal(view.labels, judge.labels_)
     np.testing.assert_array_equal(view.labels, plain_dbscan(points, 3.0, 5))
     assert view.cluster_count == judge.labels_.max() + 1
+
+
+@pytest.mark.parametrize("threshold", [1, 10**9], ids=["matrix product", "one by one"])
+@pytest.mark.parametrize("copies", [1, 60], ids=["apart", "equal in groups"])
+def test_neighbours_equal_plain_distances_however_faiss_scores(threshold: int, copies: int) -> None:
+    made = np.random.default_rng(0).normal(size=(1200 // copies, 16)).repeat(copies, axis=0)
+    data = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    queries = data[::37]
+    before = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = threshold
+    try:
+        rows, distances = _ExactNeighbours(data, k=90, metric="euclidean").query(queries, 25)
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = before
+    for query, found, apart in zip(queries, rows, distances, strict=True):
+        plain = ((data.astype(np.float64) - query.astype(np.float64)) ** 2).sum(axis=1)
+        expected = sorted(range(len(data)), key=lambda row: (plain[row], row))[:25]
+        assert found.tolist() == expected
+        np.testing.assert_allclose(apart, np.sqrt(plain[expected]), atol=1e-12)
