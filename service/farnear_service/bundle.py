@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,10 @@ def adopt_bundle(source: Path, bundles_dir: Path) -> Bundle:
         for name in ("bundle.json", *sorted(bundle.files)):
             shutil.copyfile(source / name, copy / name)
             _sync(copy / name)
-        load_bundle(copy)  # what was copied is what was checked
+        copied = load_bundle(copy)  # what was copied is what was checked
         copy.rename(target)
     _sync(bundles_dir)
-    return load_bundle(target)
+    return replace(copied, path=target)
 
 
 def _checked(path: Path, description: Mapping[str, Any]) -> Bundle:
