@@ -13,12 +13,11 @@ import argparse
 import dataclasses
 import json
 import os
-import re
 import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,9 @@ from farnear_training.train.settings import TrainSettings
 SETS = ("neu", "elpv", "sewer", "cifar10")
 BASELINE = "n-pair"
 POINTS = 8
-CIFAR_PER_CLASS = 500
+CIFAR_PER_CLASS = 1000
+CIFAR_SIZE = 32
+SEWER_SEQUENCE = r"(_copy|)\.jpg$"
 HERE = Path(__file__).parent
 PACKS = Path(os.environ.get("FARNEAR_DATA", HERE.parent.parent / "shared" / "data"))
 
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=400)
-    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--image-size", type=int, default=48, help="32 for CIFAR-10")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--augmentation", default="random-erasing")
@@ -93,20 +94,23 @@ def main() -> None:
 
     budget = {
         name: getattr(arguments, name)
-        for name in ("network", "image_size", "iterations", "batch_size", "learning_rate", "augmentation", "threads")
+        for name in ("network", "iterations", "batch_size", "learning_rate", "augmentation", "threads")
     }
     print("budget    " + ", ".join(f"{name} {value}" for name, value in budget.items()) + "\n")
     record = Record(arguments.record)
     for pack in arguments.sets:
-        learned, validation, test = parts(pack, arguments.image_size, arguments.threads)
+        size = min(arguments.image_size, CIFAR_SIZE) if pack == "cifar10" else arguments.image_size
+        learned, validation, test = parts(pack, size, arguments.threads)
         print(
             f"{pack}: {len(learned)} learned from, {len(validation)} to validate on, {len(test)} test images,", end=" "
         )
-        print(f"{len(test.class_names)} classes\n", flush=True)
+        print(f"{len(test.class_names)} classes, {size} px\n", flush=True)
         judged: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for loss in arguments.losses:
             tried = [
-                TrainSettings(loss=setting, validate_every=max(1, arguments.iterations // POINTS), **budget)
+                TrainSettings(
+                    loss=setting, image_size=size, validate_every=max(1, arguments.iterations // POINTS), **budget
+                )
                 for setting in grid(loss, len(test.class_names))
             ]
             first = [record.run(pack, settings, learned, validation, test) for settings in tried]
@@ -193,27 +197,22 @@ def told(interval: Interval, form: str = ".3f") -> str:
 
 
 def parts(pack: str, size: int, threads: int) -> tuple[Dataset, Dataset, Dataset]:
-    """The images to learn from, to validate on and to test on: always the same."""
+    """The images to learn from, to validate on and to test on: always the same.
+
+    The sewer frames are of two sequences a class, whose names tell which (`_copy` or not). Frames of one sequence are
+    near-duplicates, so the test images are another sequence's; the validation images can only be the same one's.
+    """
     with tempfile.TemporaryDirectory() as folder:
         dataset = data.load(laid_out(pack, Path(folder)), size, size, threads=threads)
-    seen, test = halves(dataset, 0.3, grouped=pack == "sewer")
-    learned, validation = halves(seen, 0.2, grouped=pack == "sewer")
+    groups = data.groups_of(dataset.item_ids, SEWER_SEQUENCE) if pack == "sewer" else None
+    seen, test = halves(dataset, 0.3, groups)
+    learned, validation = halves(seen, 0.2)
     return learned, validation, test
 
 
-def halves(dataset: Dataset, fraction: float, *, grouped: bool) -> tuple[Dataset, Dataset]:
-    groups = runs(dataset.item_ids) if grouped else None
+def halves(dataset: Dataset, fraction: float, groups: Sequence[str] | None = None) -> tuple[Dataset, Dataset]:
     first, second = data.split(dataset.labels, fraction, 0, groups, class_names=dataset.class_names)
     return dataset.subset(first), dataset.subset(second)
-
-
-def runs(item_ids: Iterable[str]) -> list[str]:
-    """The run of consecutive numbers that each frame is of, by class: its first number."""
-    numbers = [(item_id.split("/")[0], int(re.findall(r"\d+", item_id)[0])) for item_id in item_ids]
-    first: dict[tuple[str, int], int] = {}
-    for name, number in sorted(set(numbers)):
-        first[name, number] = first.get((name, number - 1), number)
-    return [f"{name} {first[name, number]}" for name, number in numbers]
 
 
 def laid_out(pack: str, folder: Path) -> Path:
