@@ -4,7 +4,9 @@ Arrays carry their shape in their name: B batch, D embedding dimension, H and W 
 """
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from farnear_service.errors import InvalidError, ServiceError
 
 MAX_TEXT_BYTES = 512
+MAX_URI_BYTES = 2048
 
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
@@ -22,7 +25,47 @@ class ImageRetention(Enum):
     """What is kept of an image after it was embedded."""
 
     ORIGINAL = "original"
+    THUMBNAIL = "thumbnail"
     NONE = "none"
+
+
+class AttributeType(Enum):
+    """What kind of values an attribute has."""
+
+    STRING = "string"
+    NUMBER = "number"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"
+
+
+AttributeValue = str | float | bool | datetime
+"""A value of an attribute: text, a finite float, a truth value, or a time with a zone, to the microsecond."""
+
+Attributes = Mapping[str, AttributeValue]
+Schema = Mapping[str, AttributeType]
+
+
+class IndexKind(Enum):
+    """How a collection is searched."""
+
+    FLAT = "flat"
+    APPROXIMATE = "approximate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings:
+    """How a collection is searched; `target_recall`, in (0, 1), is what an approximate index must reach at an end."""
+
+    kind: IndexKind = IndexKind.FLAT
+    target_recall: float = 0.99
+
+
+class Opinion(Enum):
+    """What a user thought of an item that was met."""
+
+    SEEN = "seen"
+    LIKED = "liked"
+    DISLIKED = "disliked"
 
 
 class Direction(Enum):
@@ -65,6 +108,8 @@ class NewItem:
     item_id: str
     label: str
     content: Image | Vector | None
+    attributes: Attributes = field(default_factory=dict)
+    source_uri: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +121,14 @@ class Item:
     label: str
     created: float
     has_image: bool
+    attributes: Attributes = field(default_factory=dict)
+    source_uri: str = ""
     cluster: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """A stored collection. `key` is never reused; `created` is Unix time in seconds."""
+    """A stored collection. `key` is never reused; `created` is Unix time in seconds; `schema` types its attributes."""
 
     key: int
     name: str
@@ -90,6 +137,17 @@ class Collection:
     dim: int
     retention: ImageRetention
     created: float
+    schema: Schema = field(default_factory=dict)
+    index: IndexSettings = field(default_factory=IndexSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interaction:
+    """What a user did with an item, at Unix time `time` in seconds."""
+
+    item_id: str
+    opinion: Opinion
+    time: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +162,29 @@ class Hit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchResult:
-    """Both lists of a search; the one that was not asked for is empty."""
+class Certificate:
+    """The `recall` at `k` that an approximate index showed over `queries` held-back queries at Unix time `time`."""
 
-    similar: tuple[Hit, ...] = ()
-    divergent: tuple[Hit, ...] = ()
+    recall: float
+    k: int
+    queries: int
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hits:
+    """One list of a search, in order. `certificate` None: it is exactly what comparing every item gives."""
+
+    hits: tuple[Hit, ...] = ()
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """Both lists of a search; None the one that was not asked for."""
+
+    similar: Hits | None = None
+    divergent: Hits | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from farnear.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -32,6 +33,8 @@ class _ImageRetentionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageR
     """The original bytes, so that items can be explained by id."""
     IMAGE_RETENTION_NONE: _ImageRetention.ValueType  # 2
     """Nothing: only the vector is kept."""
+    IMAGE_RETENTION_THUMBNAIL: _ImageRetention.ValueType  # 3
+    """A JPEG of at most 256 px a side. It can be shown and explained, but not embedded anew."""
 
 class ImageRetention(_ImageRetention, metaclass=_ImageRetentionEnumTypeWrapper):
     """What is kept of an image after it was embedded."""
@@ -42,13 +45,120 @@ IMAGE_RETENTION_ORIGINAL: ImageRetention.ValueType  # 1
 """The original bytes, so that items can be explained by id."""
 IMAGE_RETENTION_NONE: ImageRetention.ValueType  # 2
 """Nothing: only the vector is kept."""
+IMAGE_RETENTION_THUMBNAIL: ImageRetention.ValueType  # 3
+"""A JPEG of at most 256 px a side. It can be shown and explained, but not embedded anew."""
 Global___ImageRetention: _TypeAlias = ImageRetention  # noqa: Y015
+
+class _IndexKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IndexKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IndexKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INDEX_KIND_UNSPECIFIED: _IndexKind.ValueType  # 0
+    """The service's default: FLAT."""
+    INDEX_KIND_FLAT: _IndexKind.ValueType  # 1
+    """Every item is compared: exact at both ends."""
+    INDEX_KIND_APPROXIMATE: _IndexKind.ValueType  # 2
+    """Inverted lists (IVF) with probes calibrated at each end against exact search; an end whose target recall cannot be
+    met, and a collection that is too small to gain from it, stays exact.
+    """
+
+class IndexKind(_IndexKind, metaclass=_IndexKindEnumTypeWrapper):
+    """How a collection is searched."""
+
+INDEX_KIND_UNSPECIFIED: IndexKind.ValueType  # 0
+"""The service's default: FLAT."""
+INDEX_KIND_FLAT: IndexKind.ValueType  # 1
+"""Every item is compared: exact at both ends."""
+INDEX_KIND_APPROXIMATE: IndexKind.ValueType  # 2
+"""Inverted lists (IVF) with probes calibrated at each end against exact search; an end whose target recall cannot be
+met, and a collection that is too small to gain from it, stays exact.
+"""
+Global___IndexKind: _TypeAlias = IndexKind  # noqa: Y015
+
+@_typing.final
+class IndexSettings(_message.Message):
+    """How a collection is searched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TARGET_RECALL_FIELD_NUMBER: _builtins.int
+    kind: Global___IndexKind.ValueType
+    target_recall: _builtins.float
+    """For APPROXIMATE: the recall to reach at either end, above 0 and below 1; 0 means 0.99."""
+    def __init__(
+        self,
+        *,
+        kind: Global___IndexKind.ValueType = ...,
+        target_recall: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "target_recall", b"target_recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexSettings: _TypeAlias = IndexSettings  # noqa: Y015
+
+@_typing.final
+class Activation(_message.Message):
+    """A move to another bundle that is under way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    BUNDLE_DIGEST_FIELD_NUMBER: _builtins.int
+    DONE_COUNT_FIELD_NUMBER: _builtins.int
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.str
+    """The name of the bundle to be."""
+    bundle_digest: _builtins.str
+    done_count: _builtins.int
+    """Items embedded so far, of item_count."""
+    item_count: _builtins.int
+    def __init__(
+        self,
+        *,
+        bundle: _builtins.str = ...,
+        bundle_digest: _builtins.str = ...,
+        done_count: _builtins.int = ...,
+        item_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "bundle_digest", b"bundle_digest", "done_count", b"done_count", "item_count", b"item_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Activation: _TypeAlias = Activation  # noqa: Y015
 
 @_typing.final
 class Collection(_message.Message):
     """Items that share one embedding space."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _types_pb2.AttributeType.ValueType
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _types_pb2.AttributeType.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
     BUNDLE_FIELD_NUMBER: _builtins.int
@@ -57,12 +167,15 @@ class Collection(_message.Message):
     EMBEDDING_DIM_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     IMAGE_RETENTION_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    ACTIVATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique in the service; 1 to 64 of a-z, A-Z, 0-9, '_', '-', '.', starting with a letter or digit."""
     bundle: _builtins.str
     """The name under which the bundle is served."""
     bundle_digest: _builtins.str
-    """Content digest of the bundle, 64 hex digits; never changes for a collection."""
+    """Content digest of the bundle, 64 hex digits; ActivateBundle changes it."""
     item_count: _builtins.int
     """Acknowledged items, 0 or more."""
     embedding_dim: _builtins.int
@@ -72,6 +185,18 @@ class Collection(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the collection was made."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _types_pb2.AttributeType.ValueType]:
+        """The types of the attributes by name, as declared or as the first item that had one made it. Names are 1 to 64 of a-z, A-Z,
+        0-9, '_', '-', '.', starting with a letter, and none of item_id, label, cluster, create_time.
+        """
+
+    @_builtins.property
+    def index(self) -> Global___IndexSettings: ...
+    @_builtins.property
+    def activation(self) -> Global___Activation:
+        """Absent unless one is under way."""
 
     def __init__(
         self,
@@ -83,10 +208,13 @@ class Collection(_message.Message):
         embedding_dim: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         image_retention: Global___ImageRetention.ValueType = ...,
+        attributes: _abc.Mapping[_builtins.str, _types_pb2.AttributeType.ValueType] | None = ...,
+        index: Global___IndexSettings | None = ...,
+        activation: Global___Activation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "create_time", b"create_time", "index", b"index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "embedding_dim", b"embedding_dim", "image_retention", b"image_retention", "item_count", b"item_count", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "attributes", b"attributes", "bundle", b"bundle", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "embedding_dim", b"embedding_dim", "image_retention", b"image_retention", "index", b"index", "item_count", b"item_count", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -96,25 +224,55 @@ Global___Collection: _TypeAlias = Collection  # noqa: Y015
 class CreateCollectionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _types_pb2.AttributeType.ValueType
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _types_pb2.AttributeType.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     BUNDLE_FIELD_NUMBER: _builtins.int
     IMAGE_RETENTION_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """See Collection.name."""
     bundle: _builtins.str
     """The name of a served bundle."""
     image_retention: Global___ImageRetention.ValueType
     """What to keep of the images; UNSPECIFIED keeps the originals."""
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _types_pb2.AttributeType.ValueType]:
+        """Attributes to declare; others are taken up with the type of their first value. At most 64 in all."""
+
+    @_builtins.property
+    def index(self) -> Global___IndexSettings: ...
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         bundle: _builtins.str = ...,
         image_retention: Global___ImageRetention.ValueType = ...,
+        attributes: _abc.Mapping[_builtins.str, _types_pb2.AttributeType.ValueType] | None = ...,
+        index: Global___IndexSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "image_retention", b"image_retention", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "bundle", b"bundle", "image_retention", b"image_retention", "index", b"index", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,6 +384,51 @@ class ListCollectionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListCollectionsResponse: _TypeAlias = ListCollectionsResponse  # noqa: Y015
+
+@_typing.final
+class ActivateBundleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    bundle: _builtins.str
+    """The name of a served bundle."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        bundle: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "collection", b"collection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateBundleRequest: _TypeAlias = ActivateBundleRequest  # noqa: Y015
+
+@_typing.final
+class ActivateBundleResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def collection(self) -> Global___Collection:
+        """As it stands now, with its activation."""
+
+    def __init__(
+        self,
+        *,
+        collection: Global___Collection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateBundleResponse: _TypeAlias = ActivateBundleResponse  # noqa: Y015
 
 @_typing.final
 class DeleteCollectionRequest(_message.Message):

@@ -50,6 +50,11 @@ class CollectionsServiceStub:
                 request_serializer=farnear_dot_v1_dot_collections__pb2.ListCollectionsRequest.SerializeToString,
                 response_deserializer=farnear_dot_v1_dot_collections__pb2.ListCollectionsResponse.FromString,
                 _registered_method=True)
+        self.ActivateBundle = channel.unary_unary(
+                '/farnear.v1.CollectionsService/ActivateBundle',
+                request_serializer=farnear_dot_v1_dot_collections__pb2.ActivateBundleRequest.SerializeToString,
+                response_deserializer=farnear_dot_v1_dot_collections__pb2.ActivateBundleResponse.FromString,
+                _registered_method=True)
         self.DeleteCollection = channel.unary_unary(
                 '/farnear.v1.CollectionsService/DeleteCollection',
                 request_serializer=farnear_dot_v1_dot_collections__pb2.DeleteCollectionRequest.SerializeToString,
@@ -82,8 +87,17 @@ class CollectionsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ActivateBundle(self, request, context):
+        """Moves a collection to another bundle: embeds every kept original anew in the background and then swaps vectors, index and
+        map at once; until then the old ones answer. Collection.activation tells how far it is; a restart goes on with it.
+        FAILED_PRECONDITION where items without an original are in the collection, or another activation is under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteCollection(self, request, context):
-        """Deletes a collection with its items, kept images and map. NOT_FOUND if there is none.
+        """Deletes a collection with its items, kept images, interactions and map. NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +120,11 @@ def add_CollectionsServiceServicer_to_server(servicer, server):
                     servicer.ListCollections,
                     request_deserializer=farnear_dot_v1_dot_collections__pb2.ListCollectionsRequest.FromString,
                     response_serializer=farnear_dot_v1_dot_collections__pb2.ListCollectionsResponse.SerializeToString,
+            ),
+            'ActivateBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateBundle,
+                    request_deserializer=farnear_dot_v1_dot_collections__pb2.ActivateBundleRequest.FromString,
+                    response_serializer=farnear_dot_v1_dot_collections__pb2.ActivateBundleResponse.SerializeToString,
             ),
             'DeleteCollection': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCollection,
@@ -195,6 +214,33 @@ class CollectionsService:
             '/farnear.v1.CollectionsService/ListCollections',
             farnear_dot_v1_dot_collections__pb2.ListCollectionsRequest.SerializeToString,
             farnear_dot_v1_dot_collections__pb2.ListCollectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/farnear.v1.CollectionsService/ActivateBundle',
+            farnear_dot_v1_dot_collections__pb2.ActivateBundleRequest.SerializeToString,
+            farnear_dot_v1_dot_collections__pb2.ActivateBundleResponse.FromString,
             options,
             channel_credentials,
             insecure,

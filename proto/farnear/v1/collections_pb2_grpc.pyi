@@ -39,8 +39,13 @@ class CollectionsServiceStub:
     """One collection by name. NOT_FOUND if there is none."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_collections_pb2.ListCollectionsRequest, _collections_pb2.ListCollectionsResponse]
     """All collections in order of name, paged."""
+    ActivateBundle: _grpc.UnaryUnaryMultiCallable[_collections_pb2.ActivateBundleRequest, _collections_pb2.ActivateBundleResponse]
+    """Moves a collection to another bundle: embeds every kept original anew in the background and then swaps vectors, index and
+    map at once; until then the old ones answer. Collection.activation tells how far it is; a restart goes on with it.
+    FAILED_PRECONDITION where items without an original are in the collection, or another activation is under way.
+    """
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_collections_pb2.DeleteCollectionRequest, _collections_pb2.DeleteCollectionResponse]
-    """Deletes a collection with its items, kept images and map. NOT_FOUND if there is none."""
+    """Deletes a collection with its items, kept images, interactions and map. NOT_FOUND if there is none."""
 
 @_typing.type_check_only
 class CollectionsServiceAsyncStub(CollectionsServiceStub):
@@ -53,8 +58,13 @@ class CollectionsServiceAsyncStub(CollectionsServiceStub):
     """One collection by name. NOT_FOUND if there is none."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_collections_pb2.ListCollectionsRequest, _collections_pb2.ListCollectionsResponse]  # type: ignore[assignment]
     """All collections in order of name, paged."""
+    ActivateBundle: _aio.UnaryUnaryMultiCallable[_collections_pb2.ActivateBundleRequest, _collections_pb2.ActivateBundleResponse]  # type: ignore[assignment]
+    """Moves a collection to another bundle: embeds every kept original anew in the background and then swaps vectors, index and
+    map at once; until then the old ones answer. Collection.activation tells how far it is; a restart goes on with it.
+    FAILED_PRECONDITION where items without an original are in the collection, or another activation is under way.
+    """
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_collections_pb2.DeleteCollectionRequest, _collections_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
-    """Deletes a collection with its items, kept images and map. NOT_FOUND if there is none."""
+    """Deletes a collection with its items, kept images, interactions and map. NOT_FOUND if there is none."""
 
 class CollectionsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Collections of items, each under one model bundle."""
@@ -84,11 +94,22 @@ class CollectionsServiceServicer(metaclass=_abc_1.ABCMeta):
         """All collections in order of name, paged."""
 
     @_abc_1.abstractmethod
+    def ActivateBundle(
+        self,
+        request: _collections_pb2.ActivateBundleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_collections_pb2.ActivateBundleResponse, _abc.Awaitable[_collections_pb2.ActivateBundleResponse]]:
+        """Moves a collection to another bundle: embeds every kept original anew in the background and then swaps vectors, index and
+        map at once; until then the old ones answer. Collection.activation tells how far it is; a restart goes on with it.
+        FAILED_PRECONDITION where items without an original are in the collection, or another activation is under way.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteCollection(
         self,
         request: _collections_pb2.DeleteCollectionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_collections_pb2.DeleteCollectionResponse, _abc.Awaitable[_collections_pb2.DeleteCollectionResponse]]:
-        """Deletes a collection with its items, kept images and map. NOT_FOUND if there is none."""
+        """Deletes a collection with its items, kept images, interactions and map. NOT_FOUND if there is none."""
 
 def add_CollectionsServiceServicer_to_server(servicer: CollectionsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,36 +22,53 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from farnear.v1 import filters_pb2 as farnear_dot_v1_dot_filters__pb2
 from farnear.v1 import types_pb2 as farnear_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66\x61rnear/v1/items.proto\x12\nfarnear.v1\x1a\x16\x66\x61rnear/v1/types.proto\"k\n\x07NewItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12$\n\x06vector\x18\x04 \x01(\x0b\x32\x12.farnear.v1.VectorH\x00\x42\t\n\x07\x63ontent\"L\n\x12UpsertItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.farnear.v1.NewItem\"E\n\x0cUpsertResult\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12$\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.farnear.v1.ItemError\"@\n\x13UpsertItemsResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.farnear.v1.UpsertResult\"5\n\x0eGetItemRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\"1\n\x0fGetItemResponse\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.farnear.v1.Item\"M\n\x10ListItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"M\n\x11ListItemsResponse\x12\x1f\n\x05items\x18\x01 \x03(\x0b\x32\x10.farnear.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x12\x44\x65leteItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\",\n\x13\x44\x65leteItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x32\xbc\x02\n\x0cItemsService\x12N\n\x0bUpsertItems\x12\x1e.farnear.v1.UpsertItemsRequest\x1a\x1f.farnear.v1.UpsertItemsResponse\x12\x42\n\x07GetItem\x12\x1a.farnear.v1.GetItemRequest\x1a\x1b.farnear.v1.GetItemResponse\x12H\n\tListItems\x12\x1c.farnear.v1.ListItemsRequest\x1a\x1d.farnear.v1.ListItemsResponse\x12N\n\x0b\x44\x65leteItems\x12\x1e.farnear.v1.DeleteItemsRequest\x1a\x1f.farnear.v1.DeleteItemsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66\x61rnear/v1/items.proto\x12\nfarnear.v1\x1a\x18\x66\x61rnear/v1/filters.proto\x1a\x16\x66\x61rnear/v1/types.proto\"\x87\x02\n\x07NewItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12$\n\x06vector\x18\x04 \x01(\x0b\x32\x12.farnear.v1.VectorH\x00\x12\x37\n\nattributes\x18\x05 \x03(\x0b\x32#.farnear.v1.NewItem.AttributesEntry\x12\x12\n\nsource_uri\x18\x06 \x01(\t\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.farnear.v1.AttributeValue:\x02\x38\x01\x42\t\n\x07\x63ontent\"L\n\x12UpsertItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.farnear.v1.NewItem\"E\n\x0cUpsertResult\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12$\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.farnear.v1.ItemError\"@\n\x13UpsertItemsResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.farnear.v1.UpsertResult\"R\n\x18StreamUpsertItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x05items\x18\x02 \x03(\x0b\x32\x13.farnear.v1.NewItem\"F\n\x19StreamUpsertItemsResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.farnear.v1.UpsertResult\"5\n\x0eGetItemRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\"1\n\x0fGetItemResponse\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.farnear.v1.Item\":\n\x13GetItemImageRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\"K\n\x14GetItemImageResponse\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x10\n\x08original\x18\x03 \x01(\x08\"q\n\x10ListItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\"\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x12.farnear.v1.Filter\"M\n\x11ListItemsResponse\x12\x1f\n\x05items\x18\x01 \x03(\x0b\x32\x10.farnear.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x11\x43ountItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x12.farnear.v1.Filter\"#\n\x12\x43ountItemsResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\":\n\x12\x44\x65leteItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\",\n\x13\x44\x65leteItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x32\xc2\x04\n\x0cItemsService\x12N\n\x0bUpsertItems\x12\x1e.farnear.v1.UpsertItemsRequest\x1a\x1f.farnear.v1.UpsertItemsResponse\x12\x64\n\x11StreamUpsertItems\x12$.farnear.v1.StreamUpsertItemsRequest\x1a%.farnear.v1.StreamUpsertItemsResponse(\x01\x30\x01\x12\x42\n\x07GetItem\x12\x1a.farnear.v1.GetItemRequest\x1a\x1b.farnear.v1.GetItemResponse\x12Q\n\x0cGetItemImage\x12\x1f.farnear.v1.GetItemImageRequest\x1a .farnear.v1.GetItemImageResponse\x12H\n\tListItems\x12\x1c.farnear.v1.ListItemsRequest\x1a\x1d.farnear.v1.ListItemsResponse\x12K\n\nCountItems\x12\x1d.farnear.v1.CountItemsRequest\x1a\x1e.farnear.v1.CountItemsResponse\x12N\n\x0b\x44\x65leteItems\x12\x1e.farnear.v1.DeleteItemsRequest\x1a\x1f.farnear.v1.DeleteItemsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'farnear.v1.items_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NEWITEM']._serialized_start=62
-  _globals['_NEWITEM']._serialized_end=169
-  _globals['_UPSERTITEMSREQUEST']._serialized_start=171
-  _globals['_UPSERTITEMSREQUEST']._serialized_end=247
-  _globals['_UPSERTRESULT']._serialized_start=249
-  _globals['_UPSERTRESULT']._serialized_end=318
-  _globals['_UPSERTITEMSRESPONSE']._serialized_start=320
-  _globals['_UPSERTITEMSRESPONSE']._serialized_end=384
-  _globals['_GETITEMREQUEST']._serialized_start=386
-  _globals['_GETITEMREQUEST']._serialized_end=439
-  _globals['_GETITEMRESPONSE']._serialized_start=441
-  _globals['_GETITEMRESPONSE']._serialized_end=490
-  _globals['_LISTITEMSREQUEST']._serialized_start=492
-  _globals['_LISTITEMSREQUEST']._serialized_end=569
-  _globals['_LISTITEMSRESPONSE']._serialized_start=571
-  _globals['_LISTITEMSRESPONSE']._serialized_end=648
-  _globals['_DELETEITEMSREQUEST']._serialized_start=650
-  _globals['_DELETEITEMSREQUEST']._serialized_end=708
-  _globals['_DELETEITEMSRESPONSE']._serialized_start=710
-  _globals['_DELETEITEMSRESPONSE']._serialized_end=754
-  _globals['_ITEMSSERVICE']._serialized_start=757
-  _globals['_ITEMSSERVICE']._serialized_end=1073
+  _globals['_NEWITEM_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_NEWITEM_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_NEWITEM']._serialized_start=89
+  _globals['_NEWITEM']._serialized_end=352
+  _globals['_NEWITEM_ATTRIBUTESENTRY']._serialized_start=264
+  _globals['_NEWITEM_ATTRIBUTESENTRY']._serialized_end=341
+  _globals['_UPSERTITEMSREQUEST']._serialized_start=354
+  _globals['_UPSERTITEMSREQUEST']._serialized_end=430
+  _globals['_UPSERTRESULT']._serialized_start=432
+  _globals['_UPSERTRESULT']._serialized_end=501
+  _globals['_UPSERTITEMSRESPONSE']._serialized_start=503
+  _globals['_UPSERTITEMSRESPONSE']._serialized_end=567
+  _globals['_STREAMUPSERTITEMSREQUEST']._serialized_start=569
+  _globals['_STREAMUPSERTITEMSREQUEST']._serialized_end=651
+  _globals['_STREAMUPSERTITEMSRESPONSE']._serialized_start=653
+  _globals['_STREAMUPSERTITEMSRESPONSE']._serialized_end=723
+  _globals['_GETITEMREQUEST']._serialized_start=725
+  _globals['_GETITEMREQUEST']._serialized_end=778
+  _globals['_GETITEMRESPONSE']._serialized_start=780
+  _globals['_GETITEMRESPONSE']._serialized_end=829
+  _globals['_GETITEMIMAGEREQUEST']._serialized_start=831
+  _globals['_GETITEMIMAGEREQUEST']._serialized_end=889
+  _globals['_GETITEMIMAGERESPONSE']._serialized_start=891
+  _globals['_GETITEMIMAGERESPONSE']._serialized_end=966
+  _globals['_LISTITEMSREQUEST']._serialized_start=968
+  _globals['_LISTITEMSREQUEST']._serialized_end=1081
+  _globals['_LISTITEMSRESPONSE']._serialized_start=1083
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1160
+  _globals['_COUNTITEMSREQUEST']._serialized_start=1162
+  _globals['_COUNTITEMSREQUEST']._serialized_end=1237
+  _globals['_COUNTITEMSRESPONSE']._serialized_start=1239
+  _globals['_COUNTITEMSRESPONSE']._serialized_end=1274
+  _globals['_DELETEITEMSREQUEST']._serialized_start=1276
+  _globals['_DELETEITEMSREQUEST']._serialized_end=1334
+  _globals['_DELETEITEMSRESPONSE']._serialized_start=1336
+  _globals['_DELETEITEMSRESPONSE']._serialized_end=1380
+  _globals['_ITEMSSERVICE']._serialized_start=1383
+  _globals['_ITEMSSERVICE']._serialized_end=1961
 # @@protoc_insertion_point(module_scope)

@@ -40,15 +40,30 @@ class ItemsServiceStub:
                 request_serializer=farnear_dot_v1_dot_items__pb2.UpsertItemsRequest.SerializeToString,
                 response_deserializer=farnear_dot_v1_dot_items__pb2.UpsertItemsResponse.FromString,
                 _registered_method=True)
+        self.StreamUpsertItems = channel.stream_stream(
+                '/farnear.v1.ItemsService/StreamUpsertItems',
+                request_serializer=farnear_dot_v1_dot_items__pb2.StreamUpsertItemsRequest.SerializeToString,
+                response_deserializer=farnear_dot_v1_dot_items__pb2.StreamUpsertItemsResponse.FromString,
+                _registered_method=True)
         self.GetItem = channel.unary_unary(
                 '/farnear.v1.ItemsService/GetItem',
                 request_serializer=farnear_dot_v1_dot_items__pb2.GetItemRequest.SerializeToString,
                 response_deserializer=farnear_dot_v1_dot_items__pb2.GetItemResponse.FromString,
                 _registered_method=True)
+        self.GetItemImage = channel.unary_unary(
+                '/farnear.v1.ItemsService/GetItemImage',
+                request_serializer=farnear_dot_v1_dot_items__pb2.GetItemImageRequest.SerializeToString,
+                response_deserializer=farnear_dot_v1_dot_items__pb2.GetItemImageResponse.FromString,
+                _registered_method=True)
         self.ListItems = channel.unary_unary(
                 '/farnear.v1.ItemsService/ListItems',
                 request_serializer=farnear_dot_v1_dot_items__pb2.ListItemsRequest.SerializeToString,
                 response_deserializer=farnear_dot_v1_dot_items__pb2.ListItemsResponse.FromString,
+                _registered_method=True)
+        self.CountItems = channel.unary_unary(
+                '/farnear.v1.ItemsService/CountItems',
+                request_serializer=farnear_dot_v1_dot_items__pb2.CountItemsRequest.SerializeToString,
+                response_deserializer=farnear_dot_v1_dot_items__pb2.CountItemsResponse.FromString,
                 _registered_method=True)
         self.DeleteItems = channel.unary_unary(
                 '/farnear.v1.ItemsService/DeleteItems',
@@ -69,6 +84,14 @@ class ItemsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamUpsertItems(self, request_iterator, context):
+        """As many batches as the caller likes, one answer each, in order; an answer means that its batch is on disk. The next batch
+        may be sent before the answer to the one before has come.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetItem(self, request, context):
         """One item by id. NOT_FOUND if there is none.
         """
@@ -76,8 +99,22 @@ class ItemsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetItemImage(self, request, context):
+        """The image that is kept of an item. NOT_FOUND if there is no such item, FAILED_PRECONDITION if no image of it is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListItems(self, request, context):
-        """All items in order of item_id (by bytes), paged.
+        """The items that match, or all, in order of item_id (by bytes), paged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountItems(self, request, context):
+        """How many items match, or how many there are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,15 +135,30 @@ def add_ItemsServiceServicer_to_server(servicer, server):
                     request_deserializer=farnear_dot_v1_dot_items__pb2.UpsertItemsRequest.FromString,
                     response_serializer=farnear_dot_v1_dot_items__pb2.UpsertItemsResponse.SerializeToString,
             ),
+            'StreamUpsertItems': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamUpsertItems,
+                    request_deserializer=farnear_dot_v1_dot_items__pb2.StreamUpsertItemsRequest.FromString,
+                    response_serializer=farnear_dot_v1_dot_items__pb2.StreamUpsertItemsResponse.SerializeToString,
+            ),
             'GetItem': grpc.unary_unary_rpc_method_handler(
                     servicer.GetItem,
                     request_deserializer=farnear_dot_v1_dot_items__pb2.GetItemRequest.FromString,
                     response_serializer=farnear_dot_v1_dot_items__pb2.GetItemResponse.SerializeToString,
             ),
+            'GetItemImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetItemImage,
+                    request_deserializer=farnear_dot_v1_dot_items__pb2.GetItemImageRequest.FromString,
+                    response_serializer=farnear_dot_v1_dot_items__pb2.GetItemImageResponse.SerializeToString,
+            ),
             'ListItems': grpc.unary_unary_rpc_method_handler(
                     servicer.ListItems,
                     request_deserializer=farnear_dot_v1_dot_items__pb2.ListItemsRequest.FromString,
                     response_serializer=farnear_dot_v1_dot_items__pb2.ListItemsResponse.SerializeToString,
+            ),
+            'CountItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountItems,
+                    request_deserializer=farnear_dot_v1_dot_items__pb2.CountItemsRequest.FromString,
+                    response_serializer=farnear_dot_v1_dot_items__pb2.CountItemsResponse.SerializeToString,
             ),
             'DeleteItems': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteItems,
@@ -153,6 +205,33 @@ class ItemsService:
             _registered_method=True)
 
     @staticmethod
+    def StreamUpsertItems(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/farnear.v1.ItemsService/StreamUpsertItems',
+            farnear_dot_v1_dot_items__pb2.StreamUpsertItemsRequest.SerializeToString,
+            farnear_dot_v1_dot_items__pb2.StreamUpsertItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetItem(request,
             target,
             options=(),
@@ -180,6 +259,33 @@ class ItemsService:
             _registered_method=True)
 
     @staticmethod
+    def GetItemImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/farnear.v1.ItemsService/GetItemImage',
+            farnear_dot_v1_dot_items__pb2.GetItemImageRequest.SerializeToString,
+            farnear_dot_v1_dot_items__pb2.GetItemImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListItems(request,
             target,
             options=(),
@@ -196,6 +302,33 @@ class ItemsService:
             '/farnear.v1.ItemsService/ListItems',
             farnear_dot_v1_dot_items__pb2.ListItemsRequest.SerializeToString,
             farnear_dot_v1_dot_items__pb2.ListItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/farnear.v1.ItemsService/CountItems',
+            farnear_dot_v1_dot_items__pb2.CountItemsRequest.SerializeToString,
+            farnear_dot_v1_dot_items__pb2.CountItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,10 +37,18 @@ class ItemsServiceStub:
     """Embeds and stores a batch; an item whose id is there already is replaced. Each item has its own result:
     a bad one never fails its neighbours. A retry of the whole call is safe.
     """
+    StreamUpsertItems: _grpc.StreamStreamMultiCallable[_items_pb2.StreamUpsertItemsRequest, _items_pb2.StreamUpsertItemsResponse]
+    """As many batches as the caller likes, one answer each, in order; an answer means that its batch is on disk. The next batch
+    may be sent before the answer to the one before has come.
+    """
     GetItem: _grpc.UnaryUnaryMultiCallable[_items_pb2.GetItemRequest, _items_pb2.GetItemResponse]
     """One item by id. NOT_FOUND if there is none."""
+    GetItemImage: _grpc.UnaryUnaryMultiCallable[_items_pb2.GetItemImageRequest, _items_pb2.GetItemImageResponse]
+    """The image that is kept of an item. NOT_FOUND if there is no such item, FAILED_PRECONDITION if no image of it is kept."""
     ListItems: _grpc.UnaryUnaryMultiCallable[_items_pb2.ListItemsRequest, _items_pb2.ListItemsResponse]
-    """All items in order of item_id (by bytes), paged."""
+    """The items that match, or all, in order of item_id (by bytes), paged."""
+    CountItems: _grpc.UnaryUnaryMultiCallable[_items_pb2.CountItemsRequest, _items_pb2.CountItemsResponse]
+    """How many items match, or how many there are."""
     DeleteItems: _grpc.UnaryUnaryMultiCallable[_items_pb2.DeleteItemsRequest, _items_pb2.DeleteItemsResponse]
     """Deletes items by id. Ids that are not there are no error."""
 
@@ -53,10 +61,18 @@ class ItemsServiceAsyncStub(ItemsServiceStub):
     """Embeds and stores a batch; an item whose id is there already is replaced. Each item has its own result:
     a bad one never fails its neighbours. A retry of the whole call is safe.
     """
+    StreamUpsertItems: _aio.StreamStreamMultiCallable[_items_pb2.StreamUpsertItemsRequest, _items_pb2.StreamUpsertItemsResponse]  # type: ignore[assignment]
+    """As many batches as the caller likes, one answer each, in order; an answer means that its batch is on disk. The next batch
+    may be sent before the answer to the one before has come.
+    """
     GetItem: _aio.UnaryUnaryMultiCallable[_items_pb2.GetItemRequest, _items_pb2.GetItemResponse]  # type: ignore[assignment]
     """One item by id. NOT_FOUND if there is none."""
+    GetItemImage: _aio.UnaryUnaryMultiCallable[_items_pb2.GetItemImageRequest, _items_pb2.GetItemImageResponse]  # type: ignore[assignment]
+    """The image that is kept of an item. NOT_FOUND if there is no such item, FAILED_PRECONDITION if no image of it is kept."""
     ListItems: _aio.UnaryUnaryMultiCallable[_items_pb2.ListItemsRequest, _items_pb2.ListItemsResponse]  # type: ignore[assignment]
-    """All items in order of item_id (by bytes), paged."""
+    """The items that match, or all, in order of item_id (by bytes), paged."""
+    CountItems: _aio.UnaryUnaryMultiCallable[_items_pb2.CountItemsRequest, _items_pb2.CountItemsResponse]  # type: ignore[assignment]
+    """How many items match, or how many there are."""
     DeleteItems: _aio.UnaryUnaryMultiCallable[_items_pb2.DeleteItemsRequest, _items_pb2.DeleteItemsResponse]  # type: ignore[assignment]
     """Deletes items by id. Ids that are not there are no error."""
 
@@ -74,6 +90,16 @@ class ItemsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def StreamUpsertItems(
+        self,
+        request_iterator: _MaybeAsyncIterator[_items_pb2.StreamUpsertItemsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_items_pb2.StreamUpsertItemsResponse], _abc.AsyncIterator[_items_pb2.StreamUpsertItemsResponse]]:
+        """As many batches as the caller likes, one answer each, in order; an answer means that its batch is on disk. The next batch
+        may be sent before the answer to the one before has come.
+        """
+
+    @_abc_1.abstractmethod
     def GetItem(
         self,
         request: _items_pb2.GetItemRequest,
@@ -82,12 +108,28 @@ class ItemsServiceServicer(metaclass=_abc_1.ABCMeta):
         """One item by id. NOT_FOUND if there is none."""
 
     @_abc_1.abstractmethod
+    def GetItemImage(
+        self,
+        request: _items_pb2.GetItemImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_items_pb2.GetItemImageResponse, _abc.Awaitable[_items_pb2.GetItemImageResponse]]:
+        """The image that is kept of an item. NOT_FOUND if there is no such item, FAILED_PRECONDITION if no image of it is kept."""
+
+    @_abc_1.abstractmethod
     def ListItems(
         self,
         request: _items_pb2.ListItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_items_pb2.ListItemsResponse, _abc.Awaitable[_items_pb2.ListItemsResponse]]:
-        """All items in order of item_id (by bytes), paged."""
+        """The items that match, or all, in order of item_id (by bytes), paged."""
+
+    @_abc_1.abstractmethod
+    def CountItems(
+        self,
+        request: _items_pb2.CountItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_items_pb2.CountItemsResponse, _abc.Awaitable[_items_pb2.CountItemsResponse]]:
+        """How many items match, or how many there are."""
 
     @_abc_1.abstractmethod
     def DeleteItems(

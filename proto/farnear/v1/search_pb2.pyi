@@ -4,9 +4,11 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from farnear.v1 import filters_pb2 as _filters_pb2
 from farnear.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -94,16 +96,33 @@ class Certificate(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EXACT_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    CALIBRATION_K_FIELD_NUMBER: _builtins.int
+    CALIBRATION_QUERIES_FIELD_NUMBER: _builtins.int
+    CALIBRATION_TIME_FIELD_NUMBER: _builtins.int
     exact: _builtins.bool
     """True: the list is exactly what a comparison with every item gives, ties in order of item_id."""
+    recall: _builtins.float
+    """Else: the share of the true k nearest, or farthest, that the index found when it was calibrated, over
+    calibration_queries held-back queries.
+    """
+    calibration_k: _builtins.int
+    """The k of that calibration."""
+    calibration_queries: _builtins.int
+    @_builtins.property
+    def calibration_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         exact: _builtins.bool = ...,
+        recall: _builtins.float = ...,
+        calibration_k: _builtins.int = ...,
+        calibration_queries: _builtins.int = ...,
+        calibration_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration_time", b"calibration_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_k", b"calibration_k", "calibration_queries", b"calibration_queries", "calibration_time", b"calibration_time", "exact", b"exact", "recall", b"recall"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -119,6 +138,10 @@ class SearchResult(_message.Message):
     DIVERGENT_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    DIVERGENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the hits behind these; empty where there are no more, and where more than one query was asked."""
     @_builtins.property
     def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
         """Highest similarity first; empty unless SIMILAR or BOTH was asked."""
@@ -128,10 +151,16 @@ class SearchResult(_message.Message):
         """Lowest similarity first; empty unless DIVERGENT or BOTH was asked."""
 
     @_builtins.property
-    def certificate(self) -> Global___Certificate: ...
+    def certificate(self) -> Global___Certificate:
+        """Of the list `similar`, or of `divergent` where only that was asked."""
+
     @_builtins.property
     def error(self) -> _types_pb2.ItemError:
         """Set where this query was refused; its neighbours are served."""
+
+    @_builtins.property
+    def divergent_certificate(self) -> Global___Certificate:
+        """Of the list `divergent`; absent unless it was asked."""
 
     def __init__(
         self,
@@ -140,10 +169,12 @@ class SearchResult(_message.Message):
         divergent: _abc.Iterable[Global___Hit] | None = ...,
         certificate: Global___Certificate | None = ...,
         error: _types_pb2.ItemError | None = ...,
+        divergent_certificate: Global___Certificate | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "divergent_certificate", b"divergent_certificate", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "divergent", b"divergent", "error", b"error", "similar", b"similar"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "divergent", b"divergent", "divergent_certificate", b"divergent_certificate", "error", b"error", "next_page_token", b"next_page_token", "similar", b"similar"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,13 +188,23 @@ class SearchRequest(_message.Message):
     QUERIES_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     K_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     direction: Global___Direction.ValueType
     k: _builtins.int
     """Hits in each list, 1 to 1,000; 0 is refused. Fewer come where the collection is smaller."""
+    page_token: _builtins.str
+    """The next_page_token of the page before, with the same query, direction and filter; empty for the first page. Pages go on
+    behind the last hit, whatever was written in between. With one query only.
+    """
     @_builtins.property
     def queries(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Query]:
         """1 to 1,000 queries."""
+
+    @_builtins.property
+    def filter(self) -> _filters_pb2.Filter:
+        """Only items that match count: k hits come whenever k items match. Absent for all."""
 
     def __init__(
         self,
@@ -172,10 +213,12 @@ class SearchRequest(_message.Message):
         queries: _abc.Iterable[_types_pb2.Query] | None = ...,
         direction: Global___Direction.ValueType = ...,
         k: _builtins.int = ...,
+        filter: _filters_pb2.Filter | None = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "direction", b"direction", "k", b"k", "queries", b"queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "direction", b"direction", "filter", b"filter", "k", b"k", "page_token", b"page_token", "queries", b"queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,19 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66\x61rnear/v1/types.proto\x12\nfarnear.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x14\n\x07\x63luster\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\thas_image\x18\x05 \x01(\x08\x42\n\n\x08_cluster\"/\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\"\\\n\x05Query\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07item_id\x18\x02 \x01(\tH\x00\x12$\n\x06vector\x18\x03 \x01(\x0b\x32\x12.farnear.v1.VectorH\x00\x42\t\n\x07subject\"*\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66\x61rnear/v1/types.proto\x12\nfarnear.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x01\n\x0e\x41ttributeValue\x12\x16\n\x0cstring_value\x18\x01 \x01(\tH\x00\x12\x16\n\x0cnumber_value\x18\x02 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x03 \x01(\x08H\x00\x12\x35\n\x0ftimestamp_value\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x06\n\x04kind\"\xa5\x02\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x14\n\x07\x63luster\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\thas_image\x18\x05 \x01(\x08\x12\x34\n\nattributes\x18\x06 \x03(\x0b\x32 .farnear.v1.Item.AttributesEntry\x12\x12\n\nsource_uri\x18\x07 \x01(\t\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.farnear.v1.AttributeValue:\x02\x38\x01\x42\n\n\x08_cluster\"/\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\"\\\n\x05Query\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07item_id\x18\x02 \x01(\tH\x00\x12$\n\x06vector\x18\x03 \x01(\x0b\x32\x12.farnear.v1.VectorH\x00\x42\t\n\x07subject\"*\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t*\x9c\x01\n\rAttributeType\x12\x1e\n\x1a\x41TTRIBUTE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41TTRIBUTE_TYPE_STRING\x10\x01\x12\x19\n\x15\x41TTRIBUTE_TYPE_NUMBER\x10\x02\x12\x17\n\x13\x41TTRIBUTE_TYPE_BOOL\x10\x03\x12\x1c\n\x18\x41TTRIBUTE_TYPE_TIMESTAMP\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'farnear.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ITEM']._serialized_start=72
-  _globals['_ITEM']._serialized_end=212
-  _globals['_VECTOR']._serialized_start=214
-  _globals['_VECTOR']._serialized_end=261
-  _globals['_QUERY']._serialized_start=263
-  _globals['_QUERY']._serialized_end=355
-  _globals['_ITEMERROR']._serialized_start=357
-  _globals['_ITEMERROR']._serialized_end=399
+  _globals['_ITEM_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_ATTRIBUTETYPE']._serialized_start=707
+  _globals['_ATTRIBUTETYPE']._serialized_end=863
+  _globals['_ATTRIBUTEVALUE']._serialized_start=72
+  _globals['_ATTRIBUTEVALUE']._serialized_end=221
+  _globals['_ITEM']._serialized_start=224
+  _globals['_ITEM']._serialized_end=517
+  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_start=428
+  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_end=505
+  _globals['_VECTOR']._serialized_start=519
+  _globals['_VECTOR']._serialized_end=566
+  _globals['_QUERY']._serialized_start=568
+  _globals['_QUERY']._serialized_end=660
+  _globals['_ITEMERROR']._serialized_start=662
+  _globals['_ITEMERROR']._serialized_end=704
 # @@protoc_insertion_point(module_scope)

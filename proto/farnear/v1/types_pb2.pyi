@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,69 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AttributeType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttributeTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttributeType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTRIBUTE_TYPE_UNSPECIFIED: _AttributeType.ValueType  # 0
+    """Refused with INVALID_ARGUMENT."""
+    ATTRIBUTE_TYPE_STRING: _AttributeType.ValueType  # 1
+    """At most 512 bytes of UTF-8 without control characters."""
+    ATTRIBUTE_TYPE_NUMBER: _AttributeType.ValueType  # 2
+    """A finite double."""
+    ATTRIBUTE_TYPE_BOOL: _AttributeType.ValueType  # 3
+    ATTRIBUTE_TYPE_TIMESTAMP: _AttributeType.ValueType  # 4
+    """To the microsecond, years 1 to 9999."""
+
+class AttributeType(_AttributeType, metaclass=_AttributeTypeEnumTypeWrapper):
+    """What kind of values an attribute has."""
+
+ATTRIBUTE_TYPE_UNSPECIFIED: AttributeType.ValueType  # 0
+"""Refused with INVALID_ARGUMENT."""
+ATTRIBUTE_TYPE_STRING: AttributeType.ValueType  # 1
+"""At most 512 bytes of UTF-8 without control characters."""
+ATTRIBUTE_TYPE_NUMBER: AttributeType.ValueType  # 2
+"""A finite double."""
+ATTRIBUTE_TYPE_BOOL: AttributeType.ValueType  # 3
+ATTRIBUTE_TYPE_TIMESTAMP: AttributeType.ValueType  # 4
+"""To the microsecond, years 1 to 9999."""
+Global___AttributeType: _TypeAlias = AttributeType  # noqa: Y015
+
+@_typing.final
+class AttributeValue(_message.Message):
+    """One value of an attribute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRING_VALUE_FIELD_NUMBER: _builtins.int
+    NUMBER_VALUE_FIELD_NUMBER: _builtins.int
+    BOOL_VALUE_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_VALUE_FIELD_NUMBER: _builtins.int
+    string_value: _builtins.str
+    number_value: _builtins.float
+    bool_value: _builtins.bool
+    @_builtins.property
+    def timestamp_value(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        string_value: _builtins.str = ...,
+        number_value: _builtins.float = ...,
+        bool_value: _builtins.bool = ...,
+        timestamp_value: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bool_value", b"bool_value", "kind", b"kind", "number_value", b"number_value", "string_value", b"string_value", "timestamp_value", b"timestamp_value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bool_value", b"bool_value", "kind", b"kind", "number_value", b"number_value", "string_value", b"string_value", "timestamp_value", b"timestamp_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["string_value", "number_value", "bool_value", "timestamp_value"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___AttributeValue: _TypeAlias = AttributeValue  # noqa: Y015
+
 @_typing.final
 class Item(_message.Message):
     """An item of a collection: an image known by its id, with a label and a place among the clusters.
@@ -27,11 +91,34 @@ class Item(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___AttributeValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___AttributeValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ITEM_ID_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     CLUSTER_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     HAS_IMAGE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    SOURCE_URI_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Unique within the collection; 1 to 512 bytes of UTF-8, no control characters. `farnear index` uses the relative path."""
     label: _builtins.str
@@ -39,10 +126,16 @@ class Item(_message.Message):
     cluster: _builtins.int
     """The density cluster the item is in now: 0, 1, 2, ...; -1 is noise; absent until the first map is fitted."""
     has_image: _builtins.bool
-    """Whether the original image bytes are kept, so that the item can be explained by its id."""
+    """Whether an image is kept, the original or a thumbnail as the collection says: GetItemImage returns it."""
+    source_uri: _builtins.str
+    """Where the image came from, as the caller says; at most 2,048 bytes of UTF-8 without control characters."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the item was first acknowledged."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.MessageMap[_builtins.str, Global___AttributeValue]:
+        """What else is known of it; see Collection.attributes."""
 
     def __init__(
         self,
@@ -52,10 +145,12 @@ class Item(_message.Message):
         cluster: _builtins.int | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         has_image: _builtins.bool = ...,
+        attributes: _abc.Mapping[_builtins.str, Global___AttributeValue] | None = ...,
+        source_uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster", "create_time", b"create_time", "has_image", b"has_image", "item_id", b"item_id", "label", b"label"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "attributes", b"attributes", "cluster", b"cluster", "create_time", b"create_time", "has_image", b"has_image", "item_id", b"item_id", "label", b"label", "source_uri", b"source_uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
