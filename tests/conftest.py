@@ -47,10 +47,10 @@ def canonical_digest(description: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_bundle(path: Path, *, seed: int = 0) -> Path:
+def write_bundle(path: Path, *, seed: int = 0, dim: int = DIM) -> Path:
     """A bundle whose network is 4x4 average pooling and one seeded linear layer; without a Torch program."""
     path.mkdir(parents=True)
-    weights = np.random.default_rng(seed).normal(size=(3 * (SIZE // 4) ** 2, DIM)).astype(np.float32)
+    weights = np.random.default_rng(seed).normal(size=(3 * (SIZE // 4) ** 2, dim)).astype(np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
@@ -63,7 +63,7 @@ def write_bundle(path: Path, *, seed: int = 0) -> Path:
         ],
         "tiny",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["B", SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["B", DIM])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["B", dim])],
         [
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.array(127.5, np.float32), "middle"),
@@ -76,7 +76,7 @@ def write_bundle(path: Path, *, seed: int = 0) -> Path:
         "name": "tiny",
         "created": "2026-01-01T00:00:00Z",
         "image": {"width": SIZE, "height": SIZE, "colour": "RGB", "resize": "pillow-bilinear"},
-        "embedding": {"dim": DIM, "metric": "cosine"},
+        "embedding": {"dim": dim, "metric": "cosine"},
         "explain": {"feature_layer": "none", "reduction_layer": "none"},
         "class_names": [],
         "training": {"seed": seed},
@@ -251,8 +251,8 @@ def quick_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps are kept current without pauses, and fitted in a thread: a process takes seconds to start."""
     import asyncio
 
-    from farnear_service.pipeline import live
+    from farnear_service.pipeline import living_map
 
-    monkeypatch.setattr(live, "SETTLE_SECONDS", 0.001)
-    monkeypatch.setattr(live, "QUIET_SECONDS", 0.005)
-    monkeypatch.setattr(live, "run_in_process", asyncio.to_thread)
+    monkeypatch.setattr(living_map, "SETTLE_SECONDS", 0.001)
+    monkeypatch.setattr(living_map, "QUIET_SECONDS", 0.005)
+    monkeypatch.setattr(living_map, "run_in_process", asyncio.to_thread)

@@ -8,11 +8,14 @@ Example:
     ...     for hit in client.divergent("cells", ItemId("a.png"), k=10):
     ...         print(hit.rank, hit.item_id, hit.similarity)
 
-A query is `bytes` (an encoded image), an `ItemId` or a `Vector`. Refusals are `FarnearError`s: see `farnear.errors`.
+A query is `bytes` (an encoded image), an `ItemId` or a `Vector`. `where="severity >= 3 and label in ('crack', 'rust')"`
+limits a call to some items: see `farnear.filters`. Refusals are `FarnearError`s: see `farnear.errors`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from farnear.attributes import AttributeType, AttributeValue
 from farnear.errors import (
     AlreadyExistsError,
     DeadlineExceededError,
@@ -27,9 +30,23 @@ from farnear.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from farnear.inputs import Direction, ItemId, NewItem, Query, Vector
+from farnear.inputs import (
+    Direction,
+    ImageRetention,
+    IndexKind,
+    IndexSettings,
+    Interaction,
+    ItemId,
+    NewItem,
+    Opinion,
+    Query,
+    RecommendMode,
+    Vector,
+)
 from farnear.results import (
+    Activation,
     Assignment,
+    Certificate,
     ClassCount,
     Cluster,
     Clustering,
@@ -39,6 +56,7 @@ from farnear.results import (
     Heatmap,
     Hit,
     Item,
+    ItemImage,
     MapInfo,
     MapPoint,
     SearchResult,
@@ -48,11 +66,16 @@ from farnear.results import (
 if TYPE_CHECKING:
     from farnear.aio import AsyncClient
     from farnear.client import Client
+    from farnear.filters import parse as parse_filter
 
 __all__ = [
+    "Activation",
     "AlreadyExistsError",
     "Assignment",
     "AsyncClient",
+    "AttributeType",
+    "AttributeValue",
+    "Certificate",
     "ClassCount",
     "Client",
     "Cluster",
@@ -66,15 +89,22 @@ __all__ = [
     "Fit",
     "Heatmap",
     "Hit",
+    "ImageRetention",
+    "IndexKind",
+    "IndexSettings",
+    "Interaction",
     "InvalidArgumentError",
     "Item",
     "ItemId",
+    "ItemImage",
     "MapInfo",
     "MapPoint",
     "NewItem",
     "NotFoundError",
+    "Opinion",
     "PermissionDeniedError",
     "Query",
+    "RecommendMode",
     "RefusedByServerError",
     "ResourceExhaustedError",
     "SearchResult",
@@ -83,17 +113,20 @@ __all__ = [
     "UnavailableError",
     "UpsertOutcome",
     "Vector",
+    "parse_filter",
 ]
 
 
+# gRPC takes most of the import time, and `farnear --help` does not need it: what does loads when it is first named.
+_LATE = {
+    "Client": ("farnear.client", "Client"),
+    "AsyncClient": ("farnear.aio", "AsyncClient"),
+    "parse_filter": ("farnear.filters", "parse"),
+}
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol of PEP 562
-    # gRPC takes most of the import time, and `farnear --help` does not need it: the clients load when first named.
-    if name == "Client":
-        from farnear.client import Client
-
-        return Client
-    if name == "AsyncClient":
-        from farnear.aio import AsyncClient
-
-        return AsyncClient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LATE[name]
+    return getattr(import_module(module), attribute)

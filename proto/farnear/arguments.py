@@ -1,4 +1,4 @@
-"""The arguments that client commands share, and what they stand for: a connection, a query."""
+"""The arguments that client commands share, and what they stand for: a connection, a query, a filter."""
 
 import argparse
 import math
@@ -14,6 +14,15 @@ from farnear.inputs import ItemId, Query
 
 if TYPE_CHECKING:
     from farnear.client import Client
+    from farnear.v1.filters_pb2 import Filter
+
+WHERE_GUIDE = """
+EXPR compares attributes, or item_id, label, cluster (-1 is noise) and create_time, with values, and joins conditions
+by and, or, not and parentheses:
+  severity >= 3 and label in ('crack', 'rust')      = != < <= > >= in, not in
+  inspector = "O'Brien" or not exists(inspector)    texts in quotes of either kind
+  reviewed = true and taken >= @2026-11-22T10:00Z   times behind an @; a date alone is its beginning in UTC
+What lacks an attribute matches no condition on it."""
 
 
 def add_client_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +48,19 @@ def add_collection_arguments(parser: argparse.ArgumentParser) -> None:
 def add_query_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares IMAGE, --collection and the client arguments."""
     parser.add_argument(
-        "image", type=_image, metavar="IMAGE", help="an image file, '-' for stdin, or id:ITEM for a stored item"
+        "image", type=image, metavar="IMAGE", help="an image file, '-' for stdin, or id:ITEM for a stored item"
     )
     add_collection_arguments(parser)
+
+
+def add_where_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares --where."""
+    parser.add_argument("--where", type=where, metavar="EXPR", help="only items that match; see below")
+
+
+def add_out_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declares --out."""
+    parser.add_argument("--out", required=True, type=Path, metavar=what, help="where to write the picture")
 
 
 def connect(arguments: argparse.Namespace) -> "Client":
@@ -70,6 +89,28 @@ def read_query(argument: str) -> Query:
         raise RefusedError(f"cannot send {argument}: {error}") from error
 
 
+def check_out(path: Path) -> None:
+    """Raises RefusedError where --out names a place that cannot be: before the service is asked, not after."""
+    if not path.parent.is_dir():
+        raise RefusedError(f"--out {path}: there is no folder {path.parent}")
+
+
+def write_out(path: Path, content: bytes) -> None:
+    """Writes what --out names, whole or not at all.
+
+    Raises:
+        RefusedError: If it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise RefusedError(f"--out {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def utf8(argument: str) -> str:
     """The type of arguments that travel as text: refuses bytes that are not UTF-8."""
     try:
@@ -77,6 +118,11 @@ def utf8(argument: str) -> str:
     except UnicodeEncodeError as error:
         raise argparse.ArgumentTypeError("not UTF-8") from error
     return argument
+
+
+def image(argument: str) -> str:
+    """The type of images: a path may hold any bytes, an id may not."""
+    return utf8(argument) if argument.startswith("id:") else argument
 
 
 def count(argument: str) -> int:
@@ -90,16 +136,34 @@ def count(argument: str) -> int:
     return number
 
 
-def _image(argument: str) -> str:
-    # A path may hold any bytes, an id may not.
-    return utf8(argument) if argument.startswith("id:") else argument
+def positive(argument: str) -> int:
+    """The type of counts that the service never sees: 1 or more."""
+    found = count(argument)
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"{argument} is not 1 or more")
+    return found
+
+
+def number(argument: str) -> float:
+    """The type of numbers; the service judges their range."""
+    try:
+        return float(argument)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{argument!r} is not a number") from error
+
+
+def where(argument: str) -> "Filter":
+    """The type of filters."""
+    from farnear.filters import parse
+
+    try:
+        return parse(utf8(argument))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _seconds(argument: str) -> float:
-    try:
-        seconds = float(argument)
-    except ValueError:
-        seconds = math.nan
+    seconds = number(argument)
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{argument!r} is not a number of seconds above 0")
     return seconds

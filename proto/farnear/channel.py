@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Protocol
 
-from farnear.errors import FarnearError, error_for
+from farnear.errors import DeadlineExceededError, FarnearError, ServerFaultError, error_for
 from farnear.inputs import MAX_CONTENT_BYTES
 
 if TYPE_CHECKING:
@@ -14,14 +14,19 @@ DEFAULT_TIMEOUT_S = 60.0
 FIT_TIMEOUT_S = 3600.0
 """Fitting a map takes minutes where other calls take milliseconds, so it has a default of its own."""
 
-LIST_ITEMS_PAGE = 10_000
 DELETE_ITEMS_BATCH = 10_000
+RECORD_INTERACTIONS_BATCH = 10_000
+
+UPSERT_WINDOW = 4
+"""Batches of a stream that may be without an answer: enough that the service decodes one while it embeds another."""
+
+ACTIVATION_POLL_S = 1.0
 
 # Room for ids, labels and framing beside the 64 MiB of content that the contract allows.
 _MAX_MESSAGE_BYTES = MAX_CONTENT_BYTES + 4 * 2**20
 
-# CreateCollection and DeleteCollection are missing on purpose: were the first answer lost, the second try would report
-# ALREADY_EXISTS or NOT_FOUND for what had just succeeded.
+# CreateCollection, ActivateBundle and DeleteCollection are missing on purpose: were the first answer lost, the second
+# try would report ALREADY_EXISTS, FAILED_PRECONDITION or NOT_FOUND for what had just succeeded.
 _RETRIED = [
     {"service": "farnear.v1.CollectionsService", "method": "GetCollection"},
     {"service": "farnear.v1.CollectionsService", "method": "ListCollections"},
@@ -29,6 +34,7 @@ _RETRIED = [
     {"service": "farnear.v1.SearchService"},
     {"service": "farnear.v1.ClustersService"},
     {"service": "farnear.v1.ExplainService"},
+    {"service": "farnear.v1.RecommendService"},
 ]
 _RETRY_POLICY = {
     "maxAttempts": 4,
@@ -72,5 +78,15 @@ def translate(error: "grpc.RpcError", *, address: str, timeout: float) -> Farnea
     if name == "unavailable":
         details = f"{address}: {details}"
     elif name == "deadline exceeded":
-        details = f"{address}: no answer within {timeout:g} s ({details})"
+        return late(details, address=address, timeout=timeout)
     return error_for(code, details)
+
+
+def late(details: str, *, address: str, timeout: float) -> FarnearError:
+    """The error of an answer from `address` that did not come within `timeout` seconds."""
+    return DeadlineExceededError(f"{address}: no answer within {timeout:g} s ({details})")
+
+
+def cut_short(*, address: str) -> FarnearError:
+    """The error of a stream that the service ended before it had answered every batch."""
+    return ServerFaultError(f"{address}: the stream ended before its last answer")

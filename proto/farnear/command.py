@@ -5,7 +5,7 @@ Every package offers its own through the entry-point group `farnear.commands`: a
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -26,3 +26,26 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     extra: str | None = None
+
+
+def group(*, name: str, help: str, actions: Sequence[Command], examples: str) -> Command:
+    """A subcommand with subcommands of its own, one of which must be named: `farnear collections list`."""
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parsers = parser.add_subparsers(metavar="ACTION", required=True)
+        for action in actions:
+            subparser = parsers.add_parser(
+                action.name,
+                help=action.help,
+                description=action.help,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            action.add_arguments(subparser)
+            subparser.set_defaults(chosen_action=action)
+        parser.epilog = examples
+
+    def run(arguments: argparse.Namespace) -> int:
+        action: Command = arguments.chosen_action
+        return action.run(arguments)
+
+    return Command(name=name, help=help, add_arguments=add_arguments, run=run)

@@ -1,15 +1,22 @@
-"""What a caller hands to a client: queries, and items to store."""
+"""What a caller hands to a client: queries, items to store, and the choices that calls offer."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from itertools import islice
+from typing import TypeAlias, TypeVar
+
+from farnear.attributes import Attributes, check_value
 
 MAX_CONTENT_BYTES = 64 * 2**20
 """The most bytes an image can have to fit into one call; a service allows fewer by default (16 MiB)."""
 
-_BATCH_ITEMS = 128
+_BATCH_IMAGES = 128
+_BATCH_ITEMS = 1000
 _BATCH_BYTES = 16 * 2**20
+
+_Entry = TypeVar("_Entry")
 
 
 class Direction(StrEnum):
@@ -53,33 +60,133 @@ class NewItem:
         item_id: Unique within the collection; 1 to 512 bytes of UTF-8 without control characters.
         content: An encoded image, at most `MAX_CONTENT_BYTES`, or a ready vector.
         label: The predefined class, at most 512 bytes of UTF-8; empty where none is known.
+        attributes: What else is known of it. A name is 1 to 64 of a-z, A-Z, 0-9, '_', '-', '.', starting with a letter;
+            its type is that which the collection has for it, or becomes it.
+        source_uri: Where the image came from, at most 2,048 bytes of UTF-8; for people, the service never opens it.
 
     Raises:
-        ValueError: If the image is larger than any call can carry.
+        TypeError: If an attribute is no str, number, bool or datetime.
+        ValueError: If the image is larger than any call can carry, or an attribute cannot be sent: a datetime without a
+            time zone, a number that is not finite, an integer that no double equals.
     """
 
     item_id: str
     content: bytes | Vector
     label: str = ""
+    attributes: Attributes = field(default_factory=dict, hash=False)
+    source_uri: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.content, bytes) and len(self.content) > MAX_CONTENT_BYTES:
             raise ValueError(f"content: {len(self.content):,} bytes, at most {MAX_CONTENT_BYTES:,} can be sent")
+        for name, value in self.attributes.items():
+            check_value(f"attributes[{name!r}]", value)
+
+
+class ImageRetention(StrEnum):
+    """What a collection keeps of images after they were embedded.
+
+    ORIGINAL, byte for byte, can be shown, explained and embedded anew by another bundle; THUMBNAIL, a JPEG of at most
+    256 px a side, can be shown and explained; of NONE there is only the vector.
+    """
+
+    ORIGINAL = "original"
+    THUMBNAIL = "thumbnail"
+    NONE = "none"
+
+
+class IndexKind(StrEnum):
+    """How a collection is searched: FLAT compares every item, APPROXIMATE only some, for large collections."""
+
+    FLAT = "flat"
+    APPROXIMATE = "approximate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings:
+    """How a collection is searched.
+
+    Attributes:
+        kind: FLAT is exact at both ends.
+        target_recall: What APPROXIMATE must reach at either end, above 0 and below 1; an end that cannot stays exact.
+
+    Raises:
+        ValueError: If the target is not between 0 and 1.
+    """
+
+    kind: IndexKind = IndexKind.FLAT
+    target_recall: float = 0.99
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target_recall < 1:
+            raise ValueError(f"target_recall: {self.target_recall}, allowed is above 0 and below 1")
+
+
+class RecommendMode(StrEnum):
+    """How to recommend.
+
+    SIMILAR: toward what was liked and away from what was disliked. DIVERGENT: farthest from everything that was seen.
+    DIVERSE: relevant, and unlike one another.
+    """
+
+    SIMILAR = "similar"
+    DIVERGENT = "divergent"
+    DIVERSE = "diverse"
+
+
+class Opinion(StrEnum):
+    """What a user thought of an item: SEEN says no more than that."""
+
+    SEEN = "seen"
+    LIKED = "liked"
+    DISLIKED = "disliked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interaction:
+    """An item that a user met.
+
+    Attributes:
+        item_id: Of an item of the collection.
+        opinion: What the user thought of it.
+        time: When, with a time zone; None, in what is recorded, means now.
+
+    Raises:
+        ValueError: If the time has no time zone.
+    """
+
+    item_id: str
+    opinion: Opinion = Opinion.SEEN
+    time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.time is not None:
+            check_value("time", self.time)
 
 
 def batches(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
-    """Splits items, in order and lazily, into batches for one call each: at most 128 items and 16 MiB of content.
+    """Splits items, in order and lazily, into batches for one call each.
 
-    An item that is larger by itself makes a batch alone.
+    A batch has at most 128 images, 1,000 items and 16 MiB of content; an item that is larger makes a batch alone.
     """
     batch: list[NewItem] = []
-    batch_bytes = 0
+    images = batch_bytes = 0
     for item in items:
+        is_image = isinstance(item.content, bytes)
         size = len(item.content) if isinstance(item.content, bytes) else 4 * len(item.content.values)
-        if batch and (len(batch) == _BATCH_ITEMS or batch_bytes + size > _BATCH_BYTES):
+        is_full = len(batch) == _BATCH_ITEMS or (is_image and images == _BATCH_IMAGES)
+        if batch and (is_full or batch_bytes + size > _BATCH_BYTES):
             yield batch
-            batch, batch_bytes = [], 0
+            batch, images, batch_bytes = [], 0, 0
         batch.append(item)
+        images += is_image
         batch_bytes += size
     if batch:
         yield batch
+
+
+def portions(entries: Iterable[_Entry], size: int) -> Iterator[list[_Entry]]:
+    """Splits entries, in order and lazily, into lists of at most `size`."""
+    remaining = iter(entries)
+    while portion := list(islice(remaining, size)):
+        yield portion

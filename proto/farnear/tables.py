@@ -5,9 +5,12 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from farnear.results import Assignment, Clustering, Collection, Hit
+from farnear.attributes import Attributes, AttributeValue
+from farnear.inputs import IndexKind, Interaction
+from farnear.results import Assignment, Certificate, Clustering, Collection, Hit, Item
 
 _Cell = str | int | float | None
 
@@ -34,11 +37,37 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[_Cell]]) -> str:
     )
 
 
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Lays out names and what they stand for, a line each."""
+    entries = list(pairs)
+    width = max(len(name) for name, _ in entries)
+    return "\n".join(f"{name.ljust(width)}  {_text(value)}" for name, value in entries)
+
+
 def collection_table(collections: Iterable[Collection]) -> str:
     """One line a collection."""
     return table(
         ("name", "bundle", "items", "made"),
-        [(c.name, c.bundle, c.item_count, f"{c.create_time:%Y-%m-%d %H:%M}") for c in collections],
+        [(c.name, _bundle(c), c.item_count, _time(c.create_time)) for c in collections],
+    )
+
+
+def collection_facts(collection: Collection) -> str:
+    """All that is known of a collection, a line each."""
+    index = collection.index
+    recall = f", target recall {index.target_recall:g}" if index.kind is IndexKind.APPROXIMATE else ""
+    return facts(
+        [
+            ("name", collection.name),
+            ("bundle", _bundle(collection)),
+            ("digest", collection.bundle_digest),
+            ("items", f"{collection.item_count}"),
+            ("dimension", f"{collection.embedding_dim}"),
+            ("made", _time(collection.create_time)),
+            ("images kept", collection.image_retention),
+            ("index", index.kind + recall),
+            *((name, kind) for name, kind in collection.attributes.items()),
+        ]
     )
 
 
@@ -47,10 +76,41 @@ def collection_json(collection: Collection) -> dict[str, Any]:
     return {**asdict(collection), "create_time": collection.create_time.isoformat()}
 
 
-def hit_table(hits: Iterable[Hit]) -> str:
+def item_table(items: Iterable[Item]) -> str:
+    """One line an item."""
+    return table(
+        ("cluster", "label", "attributes", "item"),
+        [(_cluster_name(item.cluster), item.label, _attributes(item.attributes), item.item_id) for item in items],
+    )
+
+
+def item_facts(item: Item) -> str:
+    """All that is known of an item, a line each."""
+    return facts(
+        [
+            ("item", item.item_id),
+            ("label", item.label),
+            ("cluster", str(_cluster_name(item.cluster) if item.cluster is not None else "")),
+            ("made", _time(item.create_time)),
+            ("image", "kept" if item.has_image else "not kept"),
+            ("source", item.source_uri),
+            *((name, _value(value)) for name, value in item.attributes.items()),
+        ]
+    )
+
+
+def item_json(item: Item) -> dict[str, Any]:
+    """The stable keys of an item."""
+    attributes = {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in item.attributes.items()
+    }
+    return {**asdict(item), "create_time": item.create_time.isoformat(), "attributes": attributes}
+
+
+def hit_table(hits: Iterable[Hit], *, measure: str = "similarity") -> str:
     """One line a hit, in order of rank."""
     return table(
-        ("rank", "similarity", "cluster", "label", "item"),
+        ("rank", measure, "cluster", "label", "item"),
         [(hit.rank, hit.similarity, _cluster_name(hit.cluster), hit.label, hit.item_id) for hit in hits],
     )
 
@@ -58,6 +118,32 @@ def hit_table(hits: Iterable[Hit]) -> str:
 def hits_json(hits: Iterable[Hit]) -> list[dict[str, Any]]:
     """The stable keys of hits: rank, item_id, similarity, label, cluster (null while unknown)."""
     return [asdict(hit) for hit in hits]
+
+
+def certificate_text(certificate: Certificate) -> str:
+    """What is promised of a list that is not exact."""
+    return (
+        f"not exact: recall {certificate.recall:.4f} at k {certificate.calibration_k}, measured on "
+        f"{certificate.calibration_queries} queries, {_time(certificate.calibration_time)}"
+    )
+
+
+def certificate_json(certificate: Certificate) -> dict[str, Any]:
+    """The stable keys of a certificate; of an exact list, what a calibration would tell is null."""
+    time = certificate.calibration_time
+    return {**asdict(certificate), "calibration_time": None if time is None else time.isoformat()}
+
+
+def interaction_table(interactions: Iterable[Interaction]) -> str:
+    """One line an interaction."""
+    return table(
+        ("time", "opinion", "item"), [(_time(entry.time), entry.opinion, entry.item_id) for entry in interactions]
+    )
+
+
+def interaction_json(interaction: Interaction) -> dict[str, Any]:
+    """The stable keys of an interaction."""
+    return {**asdict(interaction), "time": None if interaction.time is None else interaction.time.isoformat()}
 
 
 def cluster_table(clustering: Clustering) -> str:
@@ -100,6 +186,33 @@ def assignment_json(assignment: Assignment) -> dict[str, Any]:
 def _is_numeric(column: Iterable[_Cell]) -> bool:
     cells = list(column)
     return any(isinstance(cell, int | float) for cell in cells) or not any(isinstance(cell, str) for cell in cells)
+
+
+def _bundle(collection: Collection) -> str:
+    move = collection.activation
+    if move is None:
+        return collection.bundle
+    return f"{collection.bundle} -> {move.bundle} ({move.done_count} of {move.item_count})"
+
+
+def _attributes(attributes: Attributes) -> str:
+    return ", ".join(f"{name}={_value(value)}" for name, value in attributes.items())
+
+
+def _value(value: AttributeValue) -> str:
+    match value:
+        case str():
+            return value
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return repr(value).removesuffix(".0")
+
+
+def _time(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M}"
 
 
 def _cluster_name(cluster: int | None) -> int | str | None:

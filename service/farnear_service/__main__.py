@@ -1,16 +1,23 @@
-"""The command `farnear serve`: wires settings, metrics, pipeline and server together, and runs them until told to end.
+"""The commands `farnear serve`, `farnear backup` and `farnear restore`.
 
-Only light modules are imported before the command runs.
+`serve` wires settings, metrics, pipeline and server together, and runs them until told to end. Only light modules are
+imported before a command runs.
 """
 
 import argparse
 import json
 import os
+import re
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from farnear.command import Command, RefusedError
 
 from farnear_service.config import ServeConfig, add_arguments, is_loopback, read_config, split_address
+
+if TYPE_CHECKING:
+    from farnear_service.backup import Backup
 
 # One owner of the threads: FAISS, BLAS and OpenMP get one each, the embedder's own pool has the rest. Left alone, two
 # servers on two cores were measured at 11 requests/s in place of 226. Must stand before NumPy is imported.
@@ -95,8 +102,99 @@ def _announce(
     print(f"farnear: serving on {address}", flush=True)
 
 
+def _add_backup_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes the state of a data directory at one moment to a new folder: the store and the bundles that it uses,\n"
+        "with their SHA-256 sums. A server may serve the directory meanwhile and goes on taking writes."
+    )
+    parser.epilog = "example: farnear backup --data ./data ./backup-monday"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data directory")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder to make; refused where it exists")
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+
+
+def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Makes a data directory of a backup, once every sum, the store and its bundles were checked. A backup that\n"
+        "is damaged, incomplete, of a newer version, or under another bundle than it should be is refused."
+    )
+    parser.epilog = "example: farnear restore ./backup-monday --data ./data --bundle bridges=eade46b10b81"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("backup", type=Path, metavar="BACKUP", help="a folder that farnear backup wrote")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data directory; empty or absent")
+    parser.add_argument(
+        "--bundle",
+        type=_named_digest,
+        action="append",
+        default=[],
+        metavar="NAME=DIGEST",
+        help="refuse unless NAME, and every collection under it, is the bundle whose digest begins like this;"
+        " may be given again",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+
+
+def _named_digest(text: str) -> tuple[str, str]:
+    name, _, digest = text.partition("=")
+    if not (name and re.fullmatch("[0-9a-f]{12,64}", digest)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=DIGEST with 12 to 64 hex digits")
+    return name, digest
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from farnear_service.backup import take_backup
+    from farnear_service.errors import ServiceError
+
+    try:
+        backup = take_backup(arguments.data, arguments.out)
+    except ServiceError as error:
+        raise RefusedError(str(error)) from error
+    _tell("backed up", backup, arguments.out, as_json=arguments.json)
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from farnear_service.backup import restore_backup
+    from farnear_service.errors import ServiceError
+
+    try:
+        backup = restore_backup(arguments.backup, arguments.data, expected=arguments.bundle)
+    except ServiceError as error:
+        raise RefusedError(str(error)) from error
+    _tell("restored", backup, arguments.data, as_json=arguments.json)
+    return 0
+
+
+def _tell(done: str, backup: "Backup", path: Path, *, as_json: bool) -> None:
+    if as_json:
+        collections = [
+            {"name": one.name, "items": count, "bundle": one.bundle_name, "bundle_digest": one.bundle_digest}
+            for one, count in backup.collections
+        ]
+        print(json.dumps({"path": str(path), "bytes": backup.size, "collections": collections}))
+        return
+    for one, count in backup.collections:
+        print(f"farnear: collection {one.name}: {count:,} items under {one.bundle_name} = {one.bundle_digest[:12]}")
+    print(f"farnear: {done} {backup.size / 1e6:,.1f} MB to {path}")
+
+
 COMMANDS = (
     Command(
         name="serve", help="serve collections over gRPC", add_arguments=add_arguments, run=run, extra="service,cpu"
+    ),
+    Command(
+        name="backup",
+        help="copy a data directory, also while it is served",
+        add_arguments=_add_backup_arguments,
+        run=_backup,
+        extra="service",
+    ),
+    Command(
+        name="restore",
+        help="make a data directory of a backup",
+        add_arguments=_add_restore_arguments,
+        run=_restore,
+        extra="service",
     ),
 )

@@ -39,7 +39,7 @@ class Batcher(Generic[Request, Result]):
         if len(self._waiting) >= self._max_waiting:
             self._drop_abandoned()
         if len(self._waiting) >= self._max_waiting:
-            raise OverloadedError(f"queue: {len(self._waiting)} images wait, which is the limit; try again later")
+            raise OverloadedError(f"queue: {len(self._waiting)} requests wait, which is the limit; try again later")
         return await self._enqueue(request)
 
     async def submit_patiently(self, request: Request) -> Result:
@@ -51,6 +51,11 @@ class Batcher(Generic[Request, Result]):
             await self._room.wait_for(lambda: len(self._waiting) < max(1, self._max_waiting // 2))
             future = self._enqueue(request)
         return await future
+
+    async def settle(self) -> None:
+        """Waits until nothing is computed or waits any more."""
+        while self._worker is not None and not self._worker.done():
+            await asyncio.wait({self._worker})
 
     def _enqueue(self, request: Request) -> asyncio.Future[Result]:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

@@ -16,6 +16,7 @@ from farnear_service.types import ByteArray, FloatArray
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MAX_PICTURE_SIDE = 1024
+MAX_THUMBNAIL_SIDE = 256
 
 # Pillow would warn from 89 megapixels on; the limit of `ImageLimits` is checked instead, also before decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -65,6 +66,24 @@ def overlay(data: bytes, heatmap: FloatArray, limits: ImageLimits) -> bytes:
     out = io.BytesIO()
     Image.fromarray(blended.round().astype(np.uint8)).save(out, "PNG")
     return out.getvalue()
+
+
+def thumbnail(data: bytes, limits: ImageLimits) -> bytes:
+    """A JPEG of the image, upright, RGB, at most 256 px a side; never larger than the image."""
+    side = MAX_THUMBNAIL_SIDE
+    with _open(data, limits) as image:
+        image.draft("RGB", (2 * side, 2 * side))
+        picture = _rgb(_load(image))
+    picture.thumbnail((side, side), Image.Resampling.BILINEAR)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def media_type(data: bytes) -> str:
+    """The media type of an encoded image that was accepted before, as in image/jpeg."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return image.get_format_mimetype() or "application/octet-stream"
 
 
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:

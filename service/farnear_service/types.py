@@ -103,12 +103,12 @@ Query = Image | ItemRef | Vector
 
 @dataclass(frozen=True, kw_only=True)
 class NewItem:
-    """An item to store. Content None is refused, as one entry of its batch."""
+    """An item to store. Content None is refused, as one entry of its batch, and so is an attribute without a value."""
 
     item_id: str
     label: str
     content: Image | Vector | None
-    attributes: Attributes = field(default_factory=dict)
+    attributes: Mapping[str, AttributeValue | None] = field(default_factory=dict)
     source_uri: str = ""
 
 
@@ -195,13 +195,13 @@ class Heatmap:
     picture: bytes = b""
 
 
-def check_text(field: str, text: str, *, required: bool) -> None:
-    """Raises InvalidError unless `text` is at most 512 bytes of UTF-8 without control characters."""
+def check_text(field: str, text: str, *, required: bool, limit: int = MAX_TEXT_BYTES) -> None:
+    """Raises InvalidError unless `text` is at most `limit` bytes of UTF-8 without control characters."""
     if required and not text:
-        raise InvalidError(f"{field}: is empty; allowed are 1 to {MAX_TEXT_BYTES} bytes of UTF-8")
+        raise InvalidError(f"{field}: is empty; allowed are 1 to {limit} bytes of UTF-8")
     size = len(text.encode())
-    if size > MAX_TEXT_BYTES:
-        raise InvalidError(f"{field}: has {size} bytes; allowed are at most {MAX_TEXT_BYTES}")
+    if size > limit:
+        raise InvalidError(f"{field}: has {size} bytes; allowed are at most {limit}")
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise InvalidError(f"{field}: {text!r} has control characters; allowed is text without them")
 

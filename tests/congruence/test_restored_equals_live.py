@@ -26,7 +26,7 @@ async def put(pipeline: Pipeline, ids: list[str], seed: int) -> None:
 
 async def all_placed(pipeline: Pipeline) -> None:
     async with asyncio.timeout(20):
-        while pipeline.catalog.live("cells").map_state().pending:  # noqa: ASYNC110 - what runs in the background has no event for it
+        while pipeline.catalog.live("cells").map.state().pending:  # noqa: ASYNC110 - what runs in the background has no event for it
             await asyncio.sleep(0.002)
 
 
@@ -37,7 +37,7 @@ async def answers(pipeline: Pipeline, picture: bytes) -> Any:
         ItemRef(item_id="a03"),
         *(Vector(values=vector, bundle_digest=digest) for vector in vectors_of(5, 99)),
     ]
-    points = pipeline.catalog.live("cells").points()
+    points = pipeline.catalog.live("cells").map.points()
     state, summaries = await pipeline.clusters("cells")
     return {
         "records": pipeline.catalog.collections(),
@@ -63,7 +63,7 @@ async def test_after_upserts_deletes_replacements_a_refit_and_more_items(
         await pipeline.upsert("cells", [NewItem(item_id="picture", label="", content=Image(data=picture))])
         await put(pipeline, ["a07", "a08", "a07"], 2)
         assert await pipeline.delete_items("cells", ["a10", "a11", "a12"]) == 3
-        await pipeline.catalog.live("cells").refit()
+        await pipeline.catalog.live("cells").map.refit()
         await put(pipeline, ["b1", "b2", "a01"], 3)
         assert await pipeline.delete_items("cells", ["b2", "a20"]) == 2
         await all_placed(pipeline)

@@ -76,7 +76,7 @@ async def test_a_full_queue_refuses_and_what_waits_is_served(bench: Bench) -> No
     await bench.begun()
     waiting = start(batcher.submit(1), batcher.submit(2))
     await turn_the_loop()
-    with pytest.raises(OverloadedError, match="queue: 2 images wait, which is the limit"):
+    with pytest.raises(OverloadedError, match="queue: 2 requests wait, which is the limit"):
         await batcher.submit(3)
     bench.let_end(10)
     assert await asyncio.gather(*first, *waiting) == [0, 10, 20]

@@ -45,7 +45,8 @@ def test_images_become_a_bundle(pack: Path, tmp_path: Path, capsys: pytest.Captu
     assert len(split["test"]) == 14
     assert len({*split["train"], *split["test"]}) == 48
     assert [path.name for path in tmp_path.iterdir()] == ["stripes"]
-    assert outcome["history"] == description["training"]["history"] == []
+    assert outcome["history"] == description["training"]["history"]
+    assert [row.keys() for row in outcome["history"]] == [{"step", "loss"}] * 3
 
 
 def test_an_early_end_keeps_the_best_weights_and_tells_of_it(
@@ -57,6 +58,8 @@ def test_an_early_end_keeps_the_best_weights_and_tells_of_it(
     description = json.loads((tmp_path / "b" / "bundle.json").read_text())
     history = description["training"]["history"]
     assert outcome["history"] == history
+    assert [row["step"] for row in history if "loss" in row] == list(range(1, outcome["steps"] + 1))
+    history = [row for row in history if "loss" not in row]
     assert [row["step"] for row in history] == list(range(5, outcome["steps"] + 1, 5))
     assert outcome["steps"] < 300
     assert outcome["kept_step"] == description["training"]["kept_step"] == outcome["steps"] - 10
@@ -105,9 +108,10 @@ def test_unreadable_images_are_passed_over_and_told(
     with pytest.raises(RefusedError, match=r"lying/00\.png"):
         train(*arguments)
     assert train(*arguments, "--max-bad-images", "1") == 0
-    assert "passed   1 that cannot be read: lying/00.png: not a complete" in capsys.readouterr().out
-    (bad,) = json.loads((tmp_path / "b" / "bundle.json").read_text())["dataset"]["bad_images"]
-    assert bad.startswith("lying/00.png: ")
+    reason = "not a JPEG, PNG, WEBP, BMP, TIFF image"
+    assert f"passed   lying/00.png: {reason}\n" in capsys.readouterr().out
+    description = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    assert description["dataset"]["bad_images"] == {"lying/00.png": reason}
 
 
 def test_a_preview_is_a_picture_and_no_training(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,6 +201,23 @@ def test_a_split_that_leaves_no_pair_is_refused(pack: Path, tmp_path: Path) -> N
         train(str(pack), "--out", str(tmp_path / "b"), *QUICK, "--test-fraction", "0.01")
 
 
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_images_are_read(pack: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RefusedError, match=r"--out: nothing can be written to .*file \(Not a directory\)"):
+        train(str(tmp_path / "no-such-folder"), "--out", str(tmp_path / "file" / "b"))
+
+
+def test_a_model_no_better_than_pixels_is_told_so(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "No better than raw pixels: more --iterations"
+    run = [str(pack), *QUICK, "--iterations", "60", "--learning-rate"]
+    assert train(*run, "1e-3", "--out", str(tmp_path / "good")) == 0
+    assert words not in capsys.readouterr().out
+    assert train(*run, "0.9", "--out", str(tmp_path / "bad")) == 0
+    assert words in capsys.readouterr().out
+
+
 def test_a_folder_name_that_cannot_name_a_bundle_is_refused(pack: Path, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="give one with --name"):
         train(str(pack), "--out", str(tmp_path / "my bundle"))
@@ -227,6 +248,7 @@ def test_a_folder_name_that_cannot_name_a_bundle_is_refused(pack: Path, tmp_path
         ["--mining", "hard"],
         ["--mining", "softest"],
         ["--temperature", "0"],
+        ["--temperature", "inf"],
         ["--temperature", "cold"],
         ["--positive-weight", "1"],
         ["--margin", "2", "--loss", "cosine"],

@@ -8,12 +8,12 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farnear.command import Command, RefusedError
 
+from farnear_training.arguments import refuse_unwritable
 from farnear_training.evaluate import command as evaluate_command
 from farnear_training.train import arguments as train_arguments
 
@@ -52,6 +52,7 @@ def _train(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from farnear_training.evaluate import evaluate
     from farnear_training.export import Provenance, export
+    from farnear_training.train.course import course
     from farnear_training.train.loop import train
 
     out: Path = arguments.out.absolute()
@@ -63,6 +64,7 @@ def _train(arguments: argparse.Namespace) -> dict[str, Any]:
         raise RefusedError(f"--out: {out} exists; allowed is a path for a new bundle")
     if checkpoints.exists() and not arguments.resume:
         raise RefusedError(f"--out: {checkpoints} holds an unfinished run; --resume goes on with it, or delete it")
+    refuse_unwritable("--out", out)
     watch = _tensorboard(arguments.tensorboard) if arguments.tensorboard is not None else None
 
     dataset = _load(arguments)
@@ -87,8 +89,8 @@ def _train(arguments: argparse.Namespace) -> dict[str, Any]:
     if validation is not None:
         description["validation_count"] = len(validation)  # of the training images
     if dataset.bad:
-        description["bad_images"] = list(dataset.bad)
-    history = [asdict(found) for found in trained.history]
+        description["bad_images"] = dict(dataset.bad)
+    history = course(trained.losses, trained.history)
     digest = export(
         trained.model,
         out,
@@ -191,14 +193,14 @@ def _summary(outcome: dict[str, Any]) -> str:
     steps = f"{outcome['steps']} steps"
     if outcome["kept_step"] != outcome["steps"]:
         steps += f", the weights of step {outcome['kept_step']} kept"
-    bad = dataset.get("bad_images", [])
+    bad = dataset.get("bad_images", {})
     lines = [
         f"bundle   {outcome['bundle']}",
         f"name     {outcome['name']}",
         f"digest   {outcome['digest']}",
         f"images   {dataset['train_count']} learned from, {dataset['test_count']} held out,"
         f" {len(dataset['class_counts'])} classes",
-        *([f"passed   {len(bad)} that cannot be read: {'; '.join(bad)}"] if bad else []),
+        *(f"passed   {item_id}: {reason}" for item_id, reason in bad.items()),
         f"time     {outcome['seconds_per_step']:.3f} s a step, {steps}",
         "",
         f"{'held-out retrieval':<20}{'precision@1':>12}{'R-precision':>13}{'MAP@R':>8}",
@@ -209,6 +211,8 @@ def _summary(outcome: dict[str, Any]) -> str:
         ("chance", evaluation["chance"]),
     ):
         lines.append(f"{title:<20}{row['precision_at_1']:>12.3f}{row['r_precision']:>13.3f}{row['map_at_r']:>8.3f}")
+    if evaluation["map_at_r"] <= evaluation["raw_pixels"]["map_at_r"]:
+        lines += ["", "No better than raw pixels: more --iterations, or another --learning-rate, may help."]
     return "\n".join(lines) + "\n"
 
 

@@ -117,7 +117,8 @@ def check_parity(model: Network, graph: Path, images: NDArray[np.uint8]) -> None
                 if not difference <= allowed:  # a NaN fails too
                     raise ParityError(
                         f"model.onnx: {what} differs from Torch's by {difference:.2g} at batch {size};"
-                        f" allowed is {allowed:.2g}"
+                        f" allowed is {allowed:.2g}. No bundle was written; weights that a high learning rate blew up"
+                        " do that"
                     )
 
 

@@ -1,22 +1,30 @@
 """The bundles and collections of one data directory, brought to life from the store."""
 
 import asyncio
+import logging
 import re
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from farnear_service.bundle import Bundle, adopt_bundle, load_bundle
 from farnear_service.clusters import MapSettings
-from farnear_service.errors import InvalidError, NotFoundError
+from farnear_service.errors import InvalidError, NotFoundError, OverloadedError, PreconditionError
+from farnear_service.filters import check_schema
+from farnear_service.index import warm_up
 from farnear_service.metrics import Metrics
+from farnear_service.pipeline.activation import embed_anew
 from farnear_service.pipeline.live import LiveCollection
 from farnear_service.pipeline.model import Model, ModelSettings
-from farnear_service.store import Store
-from farnear_service.types import Collection, ImageRetention
+from farnear_service.store import Activation, Store
+from farnear_service.types import Collection, ImageRetention, IndexSettings, Schema
 
+_FLAT = IndexSettings()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -41,6 +49,7 @@ class Catalog:
         self._models: dict[str, Model] = {}
         self._live: dict[str, LiveCollection] = {}
         self._upkeep: dict[str, asyncio.Task[None]] = {}
+        self._activations: dict[str, asyncio.Task[None]] = {}
         self._writes: set[asyncio.Task[Any]] = set()
         self._fitting = asyncio.Semaphore(1)
         metrics.watch_queue(lambda: sum(model.waiting for model in self._models.values()), settings.model.max_waiting)
@@ -60,6 +69,7 @@ class Catalog:
             for name, path in bundles.items():
                 bundle = await asyncio.to_thread(adopt_bundle, path, data_dir / "bundles")
                 await asyncio.to_thread(catalog.store.set_bundle, name, bundle.digest)
+            await asyncio.to_thread(warm_up)
             await catalog._serve_bundles()
             await catalog._revive()
         except BaseException:
@@ -69,7 +79,8 @@ class Catalog:
 
     async def close(self) -> None:
         """Lets begun writes finish, ends background work, and closes the store."""
-        await asyncio.gather(*self._writes, return_exceptions=True)
+        await _cancel(self._activations.values())
+        await asyncio.gather(*self._writes, *(live.settle() for live in self._live.values()), return_exceptions=True)
         for name in list(self._live):
             await self._retire(name)
         await asyncio.to_thread(self.store.close)
@@ -98,22 +109,57 @@ class Catalog:
         """All collections in order of name, each with its count of items."""
         return [self.collection(name) for name in sorted(self._live)]
 
-    async def create_collection(self, name: str, bundle: str, retention: ImageRetention) -> Collection:
+    async def create_collection(
+        self,
+        name: str,
+        bundle: str,
+        retention: ImageRetention,
+        schema: Schema = MappingProxyType({}),
+        index: IndexSettings = _FLAT,
+    ) -> Collection:
         """Makes an empty collection under the bundle served as `bundle`.
 
-        Raises InvalidError for an unusable name, AlreadyExistsError, and NotFoundError where the bundle is not served.
+        Raises InvalidError for an unusable name, schema or index, AlreadyExistsError, and NotFoundError where the
+        bundle is not served.
         """
         _check_name("name", name)
-        if bundle not in self._bundles:
-            raise NotFoundError(f"bundle: {bundle!r} is not served; served are {', '.join(self._bundles) or 'none'}")
-        return await self.finish(self._create_collection(name, bundle, retention))
+        check_schema(schema)
+        if not 0 < index.target_recall < 1:
+            raise InvalidError(f"index.target_recall: is {index.target_recall}; allowed are values above 0 and below 1")
+        return await self.finish(self._create_collection(name, bundle, retention, schema, index))
+
+    async def activate(self, name: str, bundle: str) -> Collection:
+        """Begins to move a collection to the bundle served as `bundle`; the work goes on in the background.
+
+        Raises NotFoundError, and PreconditionError where one is under way, where it is under that bundle already, or
+        where items without a kept original are in it.
+        """
+        live, target = self.live(name), self._served(bundle)
+        if live.record.bundle_digest == target.digest:
+            raise PreconditionError(f"bundle: collection {name!r} is under {bundle!r} already")
+        await live.begin_move(
+            lambda: self.store.begin_activation(
+                live.record, bundle_name=bundle, bundle_digest=target.digest, dim=target.dim
+            )
+        )
+        self._go_on_with_activation(live.record)
+        return live.record
+
+    def activation(self, name: str) -> Activation | None:
+        """The move of a collection to another bundle that is under way."""
+        return self.store.activation(self.live(name).record)
+
+    def _served(self, name: str) -> Bundle:
+        if name not in self._bundles:
+            raise NotFoundError(f"bundle: {name!r} is not served; served are {', '.join(self._bundles) or 'none'}")
+        return self._bundles[name]
 
     async def delete_collection(self, name: str) -> int:
         """Deletes a collection with everything in it and returns how many items that were."""
         return await self.finish(self._delete_collection(self.live(name)))
 
     async def finish(self, write: Coroutine[Any, Any, T]) -> T:
-        """The result of a write, which goes on to its end also when the caller goes away.
+        """The result of a change of the catalog, which goes on to its end also when the caller goes away.
 
         So what is on disk and what is in memory never part.
         """
@@ -122,8 +168,10 @@ class Catalog:
         task.add_done_callback(self._writes.discard)
         return await asyncio.shield(task)
 
-    async def _create_collection(self, name: str, bundle_name: str, retention: ImageRetention) -> Collection:
-        bundle = self._bundles[bundle_name]
+    async def _create_collection(
+        self, name: str, bundle_name: str, retention: ImageRetention, schema: Schema, index: IndexSettings
+    ) -> Collection:
+        bundle = self._served(bundle_name)
         record = await asyncio.to_thread(
             self.store.create_collection,
             name,
@@ -131,24 +179,53 @@ class Catalog:
             bundle_digest=bundle.digest,
             dim=bundle.dim,
             retention=retention,
+            schema=schema,
+            index=index,
         )
         await self._bring_to_life(record)
         return record
 
     async def _delete_collection(self, live: LiveCollection) -> int:
         name = live.record.name
-        async with live.writing:
-            self.check_alive(live)
-            count = await asyncio.to_thread(self.store.delete_collection, live.record)
-            await self._retire(name)
+        await _cancel([self._activations[name]] if name in self._activations else [])
+        deleted = NotFoundError(f"collection: {name!r} was deleted")
+        count = await live.end(lambda: self.store.delete_collection(live.record), deleted)
+        await self._retire(name)
         self._metrics.forget(name)
         await asyncio.to_thread(self._map_path(live.record).unlink, missing_ok=True)
         return count
 
-    def check_alive(self, live: LiveCollection) -> None:
-        """Raises NotFoundError where a collection was deleted since it was looked up."""
-        if self._live.get(live.record.name) is not live:
-            raise NotFoundError(f"collection: {live.record.name!r} was deleted")
+    def _go_on_with_activation(self, record: Collection) -> None:
+        task = asyncio.create_task(self._activate(record.name))
+        self._activations[record.name] = task
+        task.add_done_callback(lambda _: self._activations.pop(record.name, None))
+
+    async def _activate(self, name: str) -> None:
+        live, activation = self.live(name), self.activation(name)
+        assert activation is not None
+        model = self._models[activation.bundle_digest]
+        try:
+            await embed_anew(self.store, live.record, model)
+            await self.finish(self._swap(live, model))
+        except Exception:
+            log.exception("collection %r: could not be moved to bundle %r", name, activation.bundle_name)
+            await asyncio.to_thread(self.store.end_activation, live.record)
+            live.moving = False
+
+    async def _swap(self, live: LiveCollection, model: Model) -> None:
+        loop = asyncio.get_running_loop()
+
+        def last() -> Collection:
+            # Writers wait now, so that what came since can be embedded to the end.
+            asyncio.run_coroutine_threadsafe(embed_anew(self.store, live.record, model), loop).result()
+            return self.store.swap(live.record)
+
+        moved = OverloadedError(f"collection: {live.record.name!r} has just moved to another bundle; send it again")
+        record = await live.end(last, moved)
+        await _cancel([self._upkeep[record.name]])
+        await self._bring_to_life(record)  # the old one answers until then
+        await asyncio.to_thread(self._map_path(live.record).unlink, missing_ok=True)
+        live.close()
 
     async def _serve_bundles(self) -> None:
         names = self.store.bundles()
@@ -161,6 +238,8 @@ class Catalog:
         records = self.store.collections()
         for record in records:
             await self._bring_to_life(record)
+            if self.activation(record.name) is not None:
+                self._go_on_with_activation(record)
         self._drop_maps_but({self._map_path(record) for record in records})
 
     def _drop_maps_but(self, kept: Iterable[Path]) -> None:
@@ -169,26 +248,32 @@ class Catalog:
             path.unlink()
 
     async def _bring_to_life(self, record: Collection) -> None:
-        contents = await asyncio.to_thread(self.store.all, record)
         live = await asyncio.to_thread(
             LiveCollection,
             record,
-            contents,
+            self.store,
             map_path=self._map_path(record),
             settings=self._settings.map,
             metrics=self._metrics,
+            loop=asyncio.get_running_loop(),
         )
         self._live[record.name] = live
         self._upkeep[record.name] = asyncio.create_task(live.keep_current(self._fitting))
 
     async def _retire(self, name: str) -> None:
         live, upkeep = self._live.pop(name), self._upkeep.pop(name)
-        upkeep.cancel()
-        await asyncio.gather(upkeep, return_exceptions=True)
+        await _cancel([upkeep])
         live.close()
 
     def _map_path(self, record: Collection) -> Path:
         return self._data_dir / "maps" / f"{record.key}.npz"
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _check_name(field_name: str, name: str) -> None:

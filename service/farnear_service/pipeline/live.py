@@ -1,280 +1,176 @@
-"""A collection in memory: its index, and its clusters kept current in the background."""
+"""A collection in memory: its index and its map, and the one way in which either changes."""
 
 import asyncio
-import logging
-import time
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from farnear_service.clusters import (
-    ClusterView,
-    FittedMap,
-    MapSettings,
-    Positions,
-    check_enough,
-    fit_map,
-    load_map,
-    save_map,
-    view_of,
-)
-from farnear_service.errors import PreconditionError
-from farnear_service.index import FlatIndex
-from farnear_service.jobs import run_in_process
+from farnear_service.batcher import Batcher
+from farnear_service.clusters import MapSettings
+from farnear_service.errors import PreconditionError, ServiceError
+from farnear_service.filters import check_attributes
+from farnear_service.index import Index
 from farnear_service.metrics import Metrics
-from farnear_service.store import Contents, Row, Written
-from farnear_service.types import Collection
+from farnear_service.pipeline.living_map import LivingMap
+from farnear_service.store import Deletion, Row, Store, Written
+from farnear_service.types import Collection, Outcome, Schema
 
-SETTLE_SECONDS = 0.2  # changes gather this long before they are placed together
-QUIET_SECONDS = 2.0  # a refit waits for a pause in the writes this long ...
-PATIENCE_SECONDS = 60.0  # ... but no longer than this
-REFIT_SHARE = 0.2  # of the items at the last fit: so much change makes a new fit due
+MAX_GROUP = 64  # writes that one transaction may gather
+MAX_WAITING = 256  # writes that may wait; the others wait outside
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapState:
-    """The standing map: `view` of N items, and how many acknowledged items wait for their place."""
-
-    view: ClusterView
-    pending: int
-    settings: MapSettings
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapPoints:
-    """The N present items on the map: ids, `positions` (N, 2), `clusters` (N,) with noise -1, and labels."""
+class Upsert:
+    """Rows to write. Its result is an outcome for each."""
 
-    state: MapState
-    item_ids: list[str]
-    positions: Positions
-    clusters: NDArray[np.int32]
-    labels: list[str]
+    rows: Sequence[Row]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClusterSummary:
-    """One cluster: members, core points among them, the medoid's item id, and classes, most frequent first."""
-
-    cluster: int
-    size: int
-    core_count: int
-    medoid: str
-    classes: tuple[tuple[str, int], ...]
+Write = Upsert | Deletion
+Done = list[Outcome] | int
+"""What a write did: an outcome for each row of an upsert, or how many items a deletion found."""
 
 
 class LiveCollection:
-    """One collection, ready to answer. Belongs to the event loop that runs `keep_current`."""
+    """One collection, ready to answer. Belongs to the event loop that runs `keep_current`.
+
+    Writers wait in one queue. What waits together goes to the store in one transaction, and then into the index as one
+    generation; nobody is told before. While one group is written the next one gathers.
+    """
 
     def __init__(
-        self, record: Collection, contents: Contents, *, map_path: Path, settings: MapSettings, metrics: Metrics
+        self,
+        record: Collection,
+        store: Store,
+        *,
+        map_path: Path,
+        settings: MapSettings,
+        metrics: Metrics,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.record = record
-        self.index = FlatIndex(record.dim)
-        self.index.add(contents.keys, contents.item_ids, contents.labels, contents.vectors)
-        self.writing = asyncio.Lock()
-        self._settings = settings
+        self.index = Index(record.dim, record.index)
+        for part in store.contents(record):
+            self.index.add(part.keys, part.item_ids, part.labels, part.created, part.attributes, part.vectors)
+        self.map = LivingMap(record, self.index, path=map_path, settings=settings, metrics=metrics)
+        self._store = store
         self._metrics = metrics
-        self._map_path = map_path
-        self._fitted: FittedMap | None = load_map(map_path, settings, record.dim)
-        self._view: ClusterView | None = None
-        now = self.index.now()
-        if self._fitted is not None:
-            self._view = view_of(self._fitted, now.keys, now.vectors, settings)
-        self._changed = asyncio.Event()
-        self._fit_wanted = asyncio.Event()
-        self._next_fit: asyncio.Future[MapState] | None = None
-        self._present_fit: asyncio.Future[MapState] | None = None
-        self._last_write = time.monotonic()
-        self._newest_key = int(now.keys[-1]) if len(now) else 0
-        self._unplaced: deque[tuple[int, float]] = deque()  # newest key and time of each write that has no place yet
+        self._writing = threading.Lock()
+        self._ended: ServiceError | None = None
+        self.moving = store.activation(record) is not None
+        self._newest_key = int(max(self.index.now().keys, default=0))
+        self._loop = loop
+        self._writes = Batcher[Write, Done](self._commit, max_batch=MAX_GROUP, max_waiting=MAX_WAITING)
         metrics.items.labels(record.name).set_function(lambda: len(self.index))
-        metrics.cluster_lag.labels(record.name).set_function(self._lag)
-        self._placing = asyncio.Lock()
-        if self._view is None or self._fit_is_due():
-            self._note_change()
 
-    # Writes
+    async def write(self, rows: Sequence[Row]) -> list[Outcome]:
+        """Stores rows; entry i says what became of row i. On disk when this returns, and part of every later answer."""
+        done = await self._writes.submit_patiently(Upsert(rows=rows))
+        assert isinstance(done, list)
+        return done
 
-    async def wrote(self, rows: Sequence[Row], written: Written) -> None:
-        """Takes over what the store has just acknowledged. Call with `writing` held, so that keys come in order."""
-        await asyncio.to_thread(self._take_over, rows, written)
-        self._note_change()
+    async def delete(self, item_ids: Sequence[str]) -> int:
+        """Deletes items and returns how many of the ids were there."""
+        done = await self._writes.submit_patiently(Deletion(tuple(item_ids)))
+        assert isinstance(done, int)
+        return done
 
-    async def removed(self, keys: Sequence[int]) -> None:
-        """Takes over a deletion. Call with `writing` held."""
-        await asyncio.to_thread(self.index.remove, keys)
-        self._note_change()
+    async def begin_move(self, begin: Callable[[], None]) -> None:
+        """Runs `begin`, in a thread, with no write under way; from then on every item must come with an original."""
 
-    def _take_over(self, rows: Sequence[Row], written: Written) -> None:
-        added = [(key, row) for key, row in zip(written.keys, rows, strict=True) if key is not None]
-        if written.removed:
-            self.index.remove(written.removed)
-        self.index.add(
-            np.array([key for key, _ in added], np.int64),
-            [row.item_id for _, row in added],
-            [row.label for _, row in added],
-            np.array([row.vector for _, row in added], np.float32).reshape(len(added), self.record.dim),
-        )
-        self._newest_key = max([self._newest_key, *(key for key, _ in added)])
+        def run() -> None:
+            with self._writing:
+                begin()
+                self.moving = True
 
-    def _note_change(self) -> None:
-        self._last_write = time.monotonic()
-        self._unplaced.append((self._newest_key, self._last_write))
-        self._changed.set()
+        await asyncio.to_thread(run)
 
-    # Clusters
+    async def end(self, last: Callable[[], T], reason: ServiceError) -> T:
+        """Runs `last`, in a thread, with no write under way and none to come: a later one raises `reason`."""
 
-    def cluster_of(self, key: int) -> int | None:
-        """The cluster of an item now; None while it is not on the map."""
-        return None if self._view is None else self._view.of(key)
+        def run() -> T:
+            with self._writing:
+                result = last()
+                self._ended = reason
+                return result
 
-    def map_state(self) -> MapState:
-        """The standing map; raises PreconditionError while there is none."""
-        if self._view is None:
-            check_enough(len(self.index), self._settings)
-            raise PreconditionError(
-                f"collection: the first map of {self.record.name!r} is being fitted; try again later"
-            )
-        return MapState(view=self._view, pending=self._pending(), settings=self._settings)
+        return await asyncio.to_thread(run)
 
-    def points(self) -> MapPoints:
-        """Every present item on the standing map."""
-        state = self.map_state()
-        now = self.index.now()
-        _, on_map, rows = np.intersect1d(state.view.keys, now.keys, assume_unique=True, return_indices=True)
-        return MapPoints(
-            state=state,
-            item_ids=[now.item_ids[row] for row in rows],
-            positions=state.view.positions[on_map],
-            clusters=state.view.labels[on_map],
-            labels=[now.labels[row] for row in rows],
-        )
-
-    def summaries(self) -> tuple[MapState, list[ClusterSummary]]:
-        """The clusters of the standing map, largest first; O(N D)."""
-        state = self.map_state()
-        view, now = state.view, self.index.now()
-        _, on_map, rows = np.intersect1d(view.keys, now.keys, assume_unique=True, return_indices=True)
-        labels, core = view.labels[on_map], view.core[on_map]
-        summaries = []
-        for cluster in range(view.cluster_count):
-            members = np.flatnonzero(labels == cluster)
-            if not members.size:  # every member was deleted a moment ago
-                continue
-            unit = now.vectors[rows[members]].astype(np.float64)
-            # The sum of cosine distances to the others is least where the product with the sum of all is greatest.
-            closeness = (unit * unit.sum(axis=0)).sum(axis=1)
-            best = rows[members[closeness >= closeness.max() - 1e-9]]
-            classes = Counter(now.labels[row] for row in rows[members])
-            summaries.append(
-                ClusterSummary(
-                    cluster=cluster,
-                    size=members.size,
-                    core_count=int(core[members].sum()),
-                    medoid=min(now.item_ids[row] for row in best),
-                    classes=tuple(sorted(classes.items(), key=lambda entry: (-entry[1], entry[0]))),
-                )
-            )
-        return state, sorted(summaries, key=lambda summary: (-summary.size, summary.cluster))
-
-    async def refit(self) -> MapState:
-        """Fits a new map of everything acknowledged so far. Goes on when the caller goes away; callers share a fit."""
-        check_enough(len(self.index), self._settings)
-        if self._next_fit is None:
-            self._next_fit = asyncio.get_running_loop().create_future()
-            self._fit_wanted.set()
-        return await asyncio.shield(self._next_fit)
-
-    def close(self) -> None:
-        """Ends the wait of everyone who waits for a fit, after `keep_current` was cancelled for good."""
-        for fit in (self._next_fit, self._present_fit):
-            if fit is not None and not fit.done():
-                fit.set_exception(PreconditionError(f"collection: {self.record.name!r} was closed"))
+    async def settle(self) -> None:
+        """Waits until every write that was begun has ended."""
+        await self._writes.settle()
 
     async def keep_current(self, fitting: asyncio.Semaphore) -> None:
-        """Places new items and refits the map, until cancelled. `fitting` bounds the fits of all collections."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_placed())
-            tasks.create_task(self._keep_fitted(fitting))
+        """Keeps the map and an approximate index current, until cancelled."""
+        await self.map.keep_current(fitting)
 
-    async def _keep_placed(self) -> None:
-        while True:
-            await self._changed.wait()
-            await asyncio.sleep(SETTLE_SECONDS)
-            self._changed.clear()
-            if self._fitted is not None:
-                try:
-                    await self._place(self._fitted)
-                except Exception:
-                    log.exception("map of collection %r: new items could not be placed", self.record.name)
-            if self._fit_is_due():
-                self._fit_wanted.set()
+    def close(self) -> None:
+        """To be called when `keep_current` was cancelled for good."""
+        self.map.close()
 
-    async def _keep_fitted(self, fitting: asyncio.Semaphore) -> None:
-        while True:
-            await self._fit_wanted.wait()
-            await self._pause_in_writes()
-            self._fit_wanted.clear()
-            async with fitting:
-                if self._next_fit is None and not self._fit_is_due():
+    def _commit(self, writes: Sequence[Write]) -> list[Done]:
+        with self._writing:
+            if self._ended is not None:
+                raise self._ended
+            schema = self.record.schema
+            outcomes: list[list[Outcome]] = []
+            operations: list[Sequence[Row] | Deletion] = []
+            for write in writes:
+                if isinstance(write, Deletion):
+                    outcomes.append([])
+                    operations.append(write)
                     continue
-                self._present_fit, self._next_fit = self._next_fit, None
-                await self._fit(self._present_fit)
+                checked, schema = _checked(write.rows, schema, originals_only=self.moving)
+                outcomes.append(checked)
+                operations.append([row for row, refusal in zip(write.rows, checked, strict=True) if refusal is None])
+            grown = schema if schema != self.record.schema else None
+            with self._metrics.stage("store"):
+                written = self._store.write(self.record, operations, schema=grown)
+            self.record = replace(self.record, schema=schema)
+            self._take_over(operations, written)
+        return [
+            done.deleted if isinstance(write, Deletion) else outcome
+            for write, done, outcome in zip(writes, written, outcomes, strict=True)
+        ]
 
-    async def _fit(self, request: asyncio.Future[MapState] | None) -> None:
-        version = 1 if self._fitted is None else self._fitted.version + 1
+    def _take_over(self, operations: Sequence[Sequence[Row] | Deletion], written: Sequence[Written]) -> None:
+        added = [
+            (key, created, row)
+            for operation, done in zip(operations, written, strict=True)
+            if not isinstance(operation, Deletion)
+            for key, created, row in zip(done.keys, done.created, operation, strict=True)
+            if key is not None
+        ]
+        self.index.change(
+            removed=[key for done in written for key in done.removed],
+            keys=np.array([key for key, _, _ in added], np.int64),
+            item_ids=[row.item_id for _, _, row in added],
+            labels=[row.label for _, _, row in added],
+            created=[created for _, created, _ in added],
+            attributes=[row.attributes for _, _, row in added],
+            vectors=np.array([row.vector for _, _, row in added], np.float32).reshape(len(added), self.record.dim),
+        )
+        self._newest_key = max([self._newest_key, *(key for key, _, _ in added)])
+        self._loop.call_soon_threadsafe(self.map.changed, self._newest_key)
+
+
+def _checked(rows: Sequence[Row], schema: Schema, *, originals_only: bool) -> tuple[list[Outcome], Schema]:
+    """A refusal or None for each row, and the schema with what the rows add to it."""
+    outcomes: list[Outcome] = []
+    for row in rows:
         try:
-            with self._metrics.stage("map_fit"):
-                now = self.index.now()
-                fitted = await run_in_process(fit_map, now.keys, now.vectors, self._settings, version)
-            await asyncio.to_thread(save_map, fitted, self._settings, self._map_path)
-            self._fitted = fitted
-            await self._place(fitted)
-        except Exception as error:
-            log.exception("map of collection %r: the fit failed", self.record.name)
-            if request is not None and not request.done():
-                request.set_exception(PreconditionError(f"collection: the map could not be fitted ({error})"))
-            return
-        if request is not None and not request.done():
-            request.set_result(self.map_state())
-
-    async def _place(self, fitted: FittedMap) -> None:
-        async with self._placing:  # one after the other, so that no view replaces a newer one
-            if fitted is not self._fitted:
-                return
-            now, through = self.index.now(), self._newest_key
-            with self._metrics.stage("map_place"):
-                self._view = await asyncio.to_thread(view_of, fitted, now.keys, now.vectors, self._settings, self._view)
-            while self._unplaced and self._unplaced[0][0] <= through:
-                self._unplaced.popleft()
-
-    def _fit_is_due(self) -> bool:
-        keys = self.index.now().keys
-        if self._fitted is None:
-            return len(keys) >= self._settings.min_samples
-        added = int((keys > self._fitted.newest_key).sum())
-        removed = self._fitted.item_count - (len(keys) - added)
-        return added + removed >= REFIT_SHARE * self._fitted.item_count and len(keys) >= self._settings.min_samples
-
-    def _pending(self) -> int:
-        on_map = np.empty(0, np.int64) if self._view is None else self._view.keys
-        return int((~np.isin(self.index.now().keys, on_map)).sum()) if self._unplaced else 0
-
-    async def _pause_in_writes(self) -> None:
-        begun = time.monotonic()
-        while self._next_fit is None:
-            now = time.monotonic()
-            if now - self._last_write >= QUIET_SECONDS or now - begun >= PATIENCE_SECONDS:
-                return
-            await asyncio.sleep(SETTLE_SECONDS)
-
-    def _lag(self) -> float:
-        if not self._unplaced or len(self.index) < self._settings.min_samples:
-            return 0.0
-        return time.monotonic() - self._unplaced[0][1]
+            if originals_only and row.image is None:
+                raise PreconditionError(
+                    "content: is a vector; while the collection moves to a bundle, allowed is an image"
+                )
+            schema = check_attributes(row.attributes, schema)
+            outcomes.append(None)
+        except ServiceError as error:
+            outcomes.append(error)
+    return outcomes, schema

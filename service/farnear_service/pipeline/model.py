@@ -12,9 +12,9 @@ from farnear_service.bundle import Bundle
 from farnear_service.embedder import Embedder
 from farnear_service.errors import PreconditionError
 from farnear_service.explain import Explainer
-from farnear_service.image import ImageLimits, decode, overlay
+from farnear_service.image import ImageLimits, decode, overlay, thumbnail
 from farnear_service.metrics import Metrics
-from farnear_service.types import ByteArray, FloatArray, Heatmap
+from farnear_service.types import ByteArray, FloatArray, Heatmap, ImageRetention
 
 MAX_BATCH = 32
 
@@ -86,6 +86,16 @@ class Model:
                 f"image: the bundle {self.bundle.name!r} gives it no direction, but a vector of length {length:.3g}"
             )
         return vector
+
+    async def to_keep(self, image: bytes, retention: ImageRetention) -> bytes | None:
+        """What is to be kept of an encoded image."""
+        match retention:
+            case ImageRetention.ORIGINAL:
+                return image
+            case ImageRetention.THUMBNAIL:
+                return await asyncio.to_thread(thumbnail, image, self._settings.image)
+            case ImageRetention.NONE:
+                return None
 
     async def explain(self, images: Sequence[DecodedImage], *, picture: bool) -> list[Heatmap]:
         """A heat map for each image, with an overlay where `picture` is asked for."""

@@ -1,4 +1,4 @@
-"""The gRPC server: our five services, health and reflection on one port."""
+"""The gRPC server: our six services, health and reflection on one port."""
 
 import grpc
 from farnear.v1 import (
@@ -10,6 +10,8 @@ from farnear.v1 import (
     explain_pb2_grpc,
     items_pb2,
     items_pb2_grpc,
+    recommend_pb2,
+    recommend_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
 )
@@ -19,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from farnear_service.errors import PreconditionError
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import Pipeline
-from farnear_service.rpc.servicers import Clusters, Collections, Explain, Items, Search
+from farnear_service.rpc.servicers import Clusters, Collections, Explain, Items, Recommend, Search
 from farnear_service.rpc.status import StatusInterceptor
 
 MAX_MESSAGE_BYTES = 68 * 1024 * 1024  # 64 MiB of images and what goes with them
@@ -30,6 +32,7 @@ SERVICE_NAMES = tuple(
         (collections_pb2, "CollectionsService"),
         (items_pb2, "ItemsService"),
         (search_pb2, "SearchService"),
+        (recommend_pb2, "RecommendService"),
         (clusters_pb2, "ClustersService"),
         (explain_pb2, "ExplainService"),
     )
@@ -53,6 +56,7 @@ class RpcServer:
         collections_pb2_grpc.add_CollectionsServiceServicer_to_server(Collections(pipeline), self._server)
         items_pb2_grpc.add_ItemsServiceServicer_to_server(Items(pipeline), self._server)
         search_pb2_grpc.add_SearchServiceServicer_to_server(Search(pipeline), self._server)
+        recommend_pb2_grpc.add_RecommendServiceServicer_to_server(Recommend(pipeline), self._server)
         clusters_pb2_grpc.add_ClustersServiceServicer_to_server(Clusters(pipeline), self._server)
         explain_pb2_grpc.add_ExplainServiceServicer_to_server(Explain(pipeline), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -1,7 +1,9 @@
-"""The five services of the contract, each a thin turn of words around the pipeline."""
+"""The six services of the contract, each a thin turn of words around the pipeline."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -14,18 +16,21 @@ from farnear.v1 import (
     explain_pb2_grpc,
     items_pb2,
     items_pb2_grpc,
+    recommend_pb2,
+    recommend_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
 )
 
 from farnear_service.clusters import NOISE
 from farnear_service.errors import InvalidError
-from farnear_service.pipeline import Pipeline
-from farnear_service.rpc import wire
+from farnear_service.pipeline import Answer, Pipeline
+from farnear_service.rpc import conditions, pages, wire
 from farnear_service.rpc.status import item_error
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
+STREAM_DEPTH = 4  # batches of one stream that are worked on at a time
 MAP_CHUNK = 5000  # points in one message of GetMap, some hundred kilobytes
 
 
@@ -39,27 +44,41 @@ class Collections(collections_pb2_grpc.CollectionsServiceServicer):
         self, request: collections_pb2.CreateCollectionRequest, context: Context
     ) -> collections_pb2.CreateCollectionResponse:
         record = await self._pipeline.catalog.create_collection(
-            request.name, request.bundle, wire.retention(request.image_retention)
+            request.name,
+            request.bundle,
+            wire.retention(request.image_retention),
+            wire.schema(request.attributes),
+            wire.index_settings(request.index),
         )
         return collections_pb2.CreateCollectionResponse(collection=wire.collection_message(record, 0))
 
     async def GetCollection(
         self, request: collections_pb2.GetCollectionRequest, context: Context
     ) -> collections_pb2.GetCollectionResponse:
-        return collections_pb2.GetCollectionResponse(
-            collection=wire.collection_message(*self._pipeline.catalog.collection(request.name))
-        )
+        catalog = self._pipeline.catalog
+        entry, activation = catalog.collection(request.name), catalog.activation(request.name)
+        return collections_pb2.GetCollectionResponse(collection=wire.collection_message(*entry, activation))
+
+    async def ActivateBundle(
+        self, request: collections_pb2.ActivateBundleRequest, context: Context
+    ) -> collections_pb2.ActivateBundleResponse:
+        catalog = self._pipeline.catalog
+        await catalog.activate(request.collection, request.bundle)
+        entry, activation = catalog.collection(request.collection), catalog.activation(request.collection)
+        return collections_pb2.ActivateBundleResponse(collection=wire.collection_message(*entry, activation))
 
     async def ListCollections(
         self, request: collections_pb2.ListCollectionsRequest, context: Context
     ) -> collections_pb2.ListCollectionsResponse:
-        size = wire.page_size(request.page_size, default=100, limit=1000)
-        after = wire.page_start(request.page_token)
+        size = pages.page_size(request.page_size, default=100, limit=1000)
+        after = pages.page_start(request.page_token)
         entries = [entry for entry in self._pipeline.catalog.collections() if after is None or entry[0].name > after]
         page = entries[:size]
         return collections_pb2.ListCollectionsResponse(
-            collections=[wire.collection_message(*entry) for entry in page],
-            next_page_token=wire.page_token(page[-1][0].name) if len(entries) > size else "",
+            collections=[
+                wire.collection_message(*entry, self._pipeline.catalog.activation(entry[0].name)) for entry in page
+            ],
+            next_page_token=pages.page_token(page[-1][0].name) if len(entries) > size else "",
         )
 
     async def DeleteCollection(
@@ -78,13 +97,40 @@ class Items(items_pb2_grpc.ItemsServiceServicer):
     async def UpsertItems(
         self, request: items_pb2.UpsertItemsRequest, context: Context
     ) -> items_pb2.UpsertItemsResponse:
-        outcomes = await self._pipeline.upsert(request.collection, [wire.new_item(item) for item in request.items])
-        return items_pb2.UpsertItemsResponse(
-            results=[
-                items_pb2.UpsertResult(item_id=item.item_id, error=None if outcome is None else item_error(outcome))
-                for item, outcome in zip(request.items, outcomes, strict=True)
-            ]
-        )
+        return items_pb2.UpsertItemsResponse(results=await self._upsert(request.collection, request.items))
+
+    async def StreamUpsertItems(
+        self, request_iterator: AsyncIterator[items_pb2.StreamUpsertItemsRequest], context: Context
+    ) -> AsyncIterator[items_pb2.StreamUpsertItemsResponse]:
+        collection = ""
+        under_way: deque[asyncio.Task[list[items_pb2.UpsertResult]]] = deque()
+        try:
+            async for request in request_iterator:
+                collection = _same_collection(collection, request.collection)
+                under_way.append(asyncio.create_task(self._upsert(collection, request.items)))
+                if len(under_way) == STREAM_DEPTH:
+                    yield items_pb2.StreamUpsertItemsResponse(results=await under_way.popleft())
+            while under_way:
+                yield items_pb2.StreamUpsertItemsResponse(results=await under_way.popleft())
+        finally:
+            for task in under_way:
+                task.cancel()
+
+    async def _upsert(self, collection: str, items: Sequence[items_pb2.NewItem]) -> list[items_pb2.UpsertResult]:
+        outcomes = await self._pipeline.upsert(collection, [wire.new_item(item) for item in items])
+        return [
+            items_pb2.UpsertResult(item_id=item.item_id, error=None if outcome is None else item_error(outcome))
+            for item, outcome in zip(items, outcomes, strict=True)
+        ]
+
+    async def GetItemImage(
+        self, request: items_pb2.GetItemImageRequest, context: Context
+    ) -> items_pb2.GetItemImageResponse:
+        return wire.image_message(await self._pipeline.item_image(request.collection, request.item_id))
+
+    async def CountItems(self, request: items_pb2.CountItemsRequest, context: Context) -> items_pb2.CountItemsResponse:
+        count = await self._pipeline.count(request.collection, conditions.where(request))
+        return items_pb2.CountItemsResponse(count=count)
 
     async def GetItem(self, request: items_pb2.GetItemRequest, context: Context) -> items_pb2.GetItemResponse:
         return items_pb2.GetItemResponse(
@@ -92,13 +138,16 @@ class Items(items_pb2_grpc.ItemsServiceServicer):
         )
 
     async def ListItems(self, request: items_pb2.ListItemsRequest, context: Context) -> items_pb2.ListItemsResponse:
-        size = wire.page_size(request.page_size, default=1000, limit=10_000)
+        size = pages.page_size(request.page_size, default=1000, limit=10_000)
         items = await self._pipeline.items(
-            request.collection, after=wire.page_start(request.page_token), limit=size + 1
+            request.collection,
+            after=pages.page_start(request.page_token),
+            limit=size + 1,
+            where=conditions.where(request),
         )
         return items_pb2.ListItemsResponse(
             items=[wire.item_message(item) for item in items[:size]],
-            next_page_token=wire.page_token(items[size - 1].item_id) if len(items) > size else "",
+            next_page_token=pages.page_token(items[size - 1].item_id) if len(items) > size else "",
         )
 
     async def DeleteItems(
@@ -120,8 +169,19 @@ class Search(search_pb2_grpc.SearchServiceServicer):
             [wire.query(query) for query in request.queries],
             wire.direction(request.direction),
             request.k,
+            where=conditions.where(request),
+            behind=pages.search_page_start(request),
         )
-        return search_pb2.SearchResponse(results=[wire.search_message(result) for result in results])
+        pageable = len(request.queries) == 1
+        return search_pb2.SearchResponse(
+            results=[
+                wire.search_message(
+                    answer,
+                    pages.search_page_token(request, answer.behind) if pageable and isinstance(answer, Answer) else "",
+                )
+                for answer in results
+            ]
+        )
 
 
 class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
@@ -133,8 +193,8 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     async def ListClusters(
         self, request: clusters_pb2.ListClustersRequest, context: Context
     ) -> clusters_pb2.ListClustersResponse:
-        size = wire.page_size(request.page_size, default=1000, limit=1000)
-        after = wire.page_start(request.page_token)
+        size = pages.page_size(request.page_size, default=1000, limit=1000)
+        after = pages.page_start(request.page_token)
         state, summaries = await self._pipeline.clusters(request.collection)
         names = [str(summary.cluster) for summary in summaries]
         if after is not None and after not in names:
@@ -145,7 +205,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
             clusters=[wire.cluster_message(summary) for summary in page],
             noise_count=int((state.view.labels == NOISE).sum()),
             map=wire.map_info(state),
-            next_page_token=wire.page_token(str(page[-1].cluster)) if start + size < len(summaries) else "",
+            next_page_token=pages.page_token(str(page[-1].cluster)) if start + size < len(summaries) else "",
         )
 
     async def Assign(self, request: clusters_pb2.AssignRequest, context: Context) -> clusters_pb2.AssignResponse:
@@ -161,14 +221,14 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     async def GetMap(
         self, request: clusters_pb2.GetMapRequest, context: Context
     ) -> AsyncIterator[clusters_pb2.GetMapResponse]:
-        points = await asyncio.to_thread(self._pipeline.catalog.live(request.collection).points)
+        points = await asyncio.to_thread(self._pipeline.catalog.live(request.collection).map.points)
         for start in range(0, len(points.item_ids), MAP_CHUNK):
             yield wire.map_chunk(points, slice(start, start + MAP_CHUNK))
 
     async def Recluster(
         self, request: clusters_pb2.ReclusterRequest, context: Context
     ) -> clusters_pb2.ReclusterResponse:
-        state = await self._pipeline.catalog.live(request.collection).refit()
+        state = await self._pipeline.catalog.live(request.collection).map.refit()
         return clusters_pb2.ReclusterResponse(
             map=wire.map_info(state),
             cluster_count=state.view.cluster_count,
@@ -189,3 +249,49 @@ class Explain(explain_pb2_grpc.ExplainServiceServicer):
             picture=wire.picture(request.picture),
         )
         return explain_pb2.ExplainResponse(results=[wire.heatmap_message(result) for result in results])
+
+
+class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
+    """See proto/farnear/v1/recommend.proto."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def Recommend(
+        self, request: recommend_pb2.RecommendRequest, context: Context
+    ) -> recommend_pb2.RecommendResponse:
+        hits = await self._pipeline.recommend(request.collection, wire.wish(request, conditions.where(request)))
+        return recommend_pb2.RecommendResponse(hits=wire.hit_messages(hits))
+
+    async def RecordInteractions(
+        self, request: recommend_pb2.RecordInteractionsRequest, context: Context
+    ) -> recommend_pb2.RecordInteractionsResponse:
+        now = time.time()
+        await self._pipeline.record_interactions(
+            request.collection, request.user, [wire.interaction(entry, now) for entry in request.interactions]
+        )
+        return recommend_pb2.RecordInteractionsResponse()
+
+    async def ListInteractions(
+        self, request: recommend_pb2.ListInteractionsRequest, context: Context
+    ) -> recommend_pb2.ListInteractionsResponse:
+        size = pages.page_size(request.page_size, default=1000, limit=10_000)
+        found = await self._pipeline.interactions(
+            request.collection, request.user, behind=pages.interaction_start(request.page_token), limit=size + 1
+        )
+        return recommend_pb2.ListInteractionsResponse(
+            interactions=[wire.interaction_message(entry) for entry in found[:size]],
+            next_page_token=pages.interaction_token(found[size - 1]) if len(found) > size else "",
+        )
+
+    async def DeleteInteractions(
+        self, request: recommend_pb2.DeleteInteractionsRequest, context: Context
+    ) -> recommend_pb2.DeleteInteractionsResponse:
+        count = await self._pipeline.delete_interactions(request.collection, request.user)
+        return recommend_pb2.DeleteInteractionsResponse(deleted_count=count)
+
+
+def _same_collection(before: str, now: str) -> str:
+    if before and now and now != before:
+        raise InvalidError(f"collection: is {now!r} after {before!r}; allowed is one collection a stream")
+    return now or before

@@ -1,29 +1,47 @@
 """The words of the contract to those of the service, and back."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
-from farnear.v1 import clusters_pb2, collections_pb2, explain_pb2, items_pb2, search_pb2, types_pb2
+from farnear.v1 import (
+    clusters_pb2,
+    collections_pb2,
+    explain_pb2,
+    items_pb2,
+    recommend_pb2,
+    search_pb2,
+    types_pb2,
+)
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from farnear_service.errors import InvalidError, ServiceError
-from farnear_service.pipeline import ClusterSummary, MapPoints, MapState
+from farnear_service.filters import Filter
+from farnear_service.pipeline import Answer, ClusterSummary, KeptImage, MapPoints, MapState, Mode, Wish
 from farnear_service.rpc.status import item_error
+from farnear_service.store import Activation
 from farnear_service.types import (
+    Attributes,
+    AttributeType,
+    AttributeValue,
+    Certificate,
     Collection,
     Direction,
     Heatmap,
     Hit,
+    Hits,
     Image,
     ImageRetention,
+    IndexKind,
+    IndexSettings,
+    Interaction,
     Item,
     ItemRef,
     NewItem,
+    Opinion,
     Query,
-    SearchResult,
+    Schema,
     Vector,
 )
 
@@ -33,11 +51,41 @@ _RETENTIONS = {
     collections_pb2.IMAGE_RETENTION_UNSPECIFIED: ImageRetention.ORIGINAL,
     collections_pb2.IMAGE_RETENTION_ORIGINAL: ImageRetention.ORIGINAL,
     collections_pb2.IMAGE_RETENTION_NONE: ImageRetention.NONE,
+    collections_pb2.IMAGE_RETENTION_THUMBNAIL: ImageRetention.THUMBNAIL,
 }
 _RETENTION_NAMES = {
     ImageRetention.ORIGINAL: collections_pb2.IMAGE_RETENTION_ORIGINAL,
     ImageRetention.NONE: collections_pb2.IMAGE_RETENTION_NONE,
+    ImageRetention.THUMBNAIL: collections_pb2.IMAGE_RETENTION_THUMBNAIL,
 }
+_INDEX_KINDS = {
+    collections_pb2.INDEX_KIND_UNSPECIFIED: IndexKind.FLAT,
+    collections_pb2.INDEX_KIND_FLAT: IndexKind.FLAT,
+    collections_pb2.INDEX_KIND_APPROXIMATE: IndexKind.APPROXIMATE,
+}
+_INDEX_KIND_NAMES = {
+    IndexKind.FLAT: collections_pb2.INDEX_KIND_FLAT,
+    IndexKind.APPROXIMATE: collections_pb2.INDEX_KIND_APPROXIMATE,
+}
+_ATTRIBUTE_TYPES = {
+    types_pb2.ATTRIBUTE_TYPE_STRING: AttributeType.STRING,
+    types_pb2.ATTRIBUTE_TYPE_NUMBER: AttributeType.NUMBER,
+    types_pb2.ATTRIBUTE_TYPE_BOOL: AttributeType.BOOL,
+    types_pb2.ATTRIBUTE_TYPE_TIMESTAMP: AttributeType.TIMESTAMP,
+}
+_ATTRIBUTE_TYPE_NAMES = {kind: number for number, kind in _ATTRIBUTE_TYPES.items()}
+_MODES = {
+    recommend_pb2.RECOMMEND_MODE_UNSPECIFIED: None,
+    recommend_pb2.RECOMMEND_MODE_SIMILAR: Mode.SIMILAR,
+    recommend_pb2.RECOMMEND_MODE_DIVERGENT: Mode.DIVERGENT,
+    recommend_pb2.RECOMMEND_MODE_DIVERSE: Mode.DIVERSE,
+}
+_OPINIONS = {
+    recommend_pb2.OPINION_UNSPECIFIED: Opinion.SEEN,
+    recommend_pb2.OPINION_LIKED: Opinion.LIKED,
+    recommend_pb2.OPINION_DISLIKED: Opinion.DISLIKED,
+}
+_OPINION_NAMES = {opinion: number for number, opinion in _OPINIONS.items()}
 _DIRECTIONS = {
     search_pb2.DIRECTION_SIMILAR: Direction.SIMILAR,
     search_pb2.DIRECTION_DIVERGENT: Direction.DIVERGENT,
@@ -83,17 +131,90 @@ def vector(message: types_pb2.Vector) -> Vector:
 
 
 def new_item(message: items_pb2.NewItem) -> NewItem:
-    """An item to store; its content is None where nothing is set."""
+    """An item to store; its content is None where nothing is set, and so is an attribute without a usable value."""
     content: Image | Vector | None = None
     match message.WhichOneof("content"):
         case "image":
             content = Image(data=message.image)
         case "vector":
             content = vector(message.vector)
-    return NewItem(item_id=message.item_id, label=message.label, content=content)
+    attributes: dict[str, AttributeValue | None] = {}
+    for name, value in message.attributes.items():
+        try:
+            attributes[name] = attribute(name, value)
+        except InvalidError:
+            attributes[name] = None
+    return NewItem(
+        item_id=message.item_id,
+        label=message.label,
+        content=content,
+        attributes=attributes,
+        source_uri=message.source_uri,
+    )
 
 
-def collection_message(record: Collection, item_count: int) -> collections_pb2.Collection:
+def attribute(field: str, message: types_pb2.AttributeValue) -> AttributeValue:
+    """One value of an attribute; raises InvalidError where nothing is set or a time is out of range."""
+    match message.WhichOneof("kind"):
+        case "string_value":
+            return message.string_value
+        case "number_value":
+            return message.number_value
+        case "bool_value":
+            return message.bool_value
+        case "timestamp_value":
+            return _datetime(field, message.timestamp_value)
+        case _:
+            raise InvalidError(f"{field}: is not set; allowed are a string, a number, a bool and a timestamp")
+
+
+def attribute_messages(attributes: Attributes) -> dict[str, types_pb2.AttributeValue]:
+    """The attributes of an item."""
+    return {name: _attribute_message(value) for name, value in attributes.items()}
+
+
+def schema(message: Mapping[str, int]) -> Schema:
+    """Declared attributes; raises InvalidError for UNSPECIFIED and for a type that this version does not know."""
+    return {name: _known(f"attributes[{name!r}]", value, _ATTRIBUTE_TYPES) for name, value in message.items()}
+
+
+def index_settings(message: collections_pb2.IndexSettings) -> IndexSettings:
+    """How a collection is to be searched."""
+    kind = _known("index.kind", message.kind, _INDEX_KINDS)
+    return IndexSettings(kind=kind, target_recall=message.target_recall or IndexSettings().target_recall)
+
+
+def wish(request: recommend_pb2.RecommendRequest, where: Filter | None) -> Wish:
+    """What is to be recommended, among the items that match `where`."""
+    return Wish(
+        k=request.k,
+        mode=_known("mode", request.mode, _MODES),
+        novelty=request.novelty if request.HasField("novelty") else None,
+        user=request.user,
+        liked=tuple(query(one) for one in request.liked),
+        disliked=tuple(query(one) for one in request.disliked),
+        seen=tuple(request.seen_item_ids),
+        pool=request.pool,
+        where=where,
+    )
+
+
+def interaction(message: recommend_pb2.Interaction, now: float) -> Interaction:
+    """What a user did with an item, `now` where no time is given."""
+    time = _datetime("interactions.time", message.time).timestamp() if message.HasField("time") else now
+    return Interaction(item_id=message.item_id, opinion=_known("opinion", message.opinion, _OPINIONS), time=time)
+
+
+def interaction_message(record: Interaction) -> recommend_pb2.Interaction:
+    """What a user did with an item."""
+    return recommend_pb2.Interaction(
+        item_id=record.item_id, opinion=_OPINION_NAMES[record.opinion], time=_timestamp(record.time)
+    )
+
+
+def collection_message(
+    record: Collection, item_count: int, activation: Activation | None = None
+) -> collections_pb2.Collection:
     """A collection."""
     return collections_pb2.Collection(
         name=record.name,
@@ -103,6 +224,19 @@ def collection_message(record: Collection, item_count: int) -> collections_pb2.C
         embedding_dim=record.dim,
         create_time=_timestamp(record.created),
         image_retention=_RETENTION_NAMES[record.retention],
+        attributes={name: _ATTRIBUTE_TYPE_NAMES[kind] for name, kind in record.schema.items()},
+        index=collections_pb2.IndexSettings(
+            kind=_INDEX_KIND_NAMES[record.index.kind],
+            target_recall=record.index.target_recall if record.index.kind is IndexKind.APPROXIMATE else 0,
+        ),
+        activation=None
+        if activation is None
+        else collections_pb2.Activation(
+            bundle=activation.bundle_name,
+            bundle_digest=activation.bundle_digest,
+            done_count=activation.done_count,
+            item_count=activation.item_count,
+        ),
     )
 
 
@@ -114,17 +248,27 @@ def item_message(item: Item) -> types_pb2.Item:
         cluster=item.cluster,
         create_time=_timestamp(item.created),
         has_image=item.has_image,
+        attributes=attribute_messages(item.attributes),
+        source_uri=item.source_uri,
     )
 
 
-def search_message(result: SearchResult | ServiceError) -> search_pb2.SearchResult:
-    """The answer to one query. The index is exact at both ends, and says so."""
-    if isinstance(result, ServiceError):
-        return search_pb2.SearchResult(error=item_error(result))
+def image_message(kept: KeptImage) -> items_pb2.GetItemImageResponse:
+    """The image that is kept of an item."""
+    return items_pb2.GetItemImageResponse(image=kept.data, media_type=kept.media_type, original=kept.original)
+
+
+def search_message(answer: Answer | ServiceError, next_page_token: str) -> search_pb2.SearchResult:
+    """The answer to one query."""
+    if isinstance(answer, ServiceError):
+        return search_pb2.SearchResult(error=item_error(answer))
+    similar, divergent = answer.result.similar, answer.result.divergent
     return search_pb2.SearchResult(
-        similar=_hit_messages(result.similar),
-        divergent=_hit_messages(result.divergent),
-        certificate=search_pb2.Certificate(exact=True),
+        similar=hit_messages(similar.hits) if similar else (),
+        divergent=hit_messages(divergent.hits) if divergent else (),
+        certificate=_certificate(similar or divergent),
+        divergent_certificate=_certificate(divergent),
+        next_page_token=next_page_token,
     )
 
 
@@ -175,29 +319,36 @@ def map_chunk(points: MapPoints, rows: slice) -> clusters_pb2.GetMapResponse:
     )
 
 
-def page_size(value: int, *, default: int, limit: int) -> int:
-    """The page size asked for, `default` for 0; raises InvalidError outside of 0 to `limit`."""
-    if not 0 <= value <= limit:
-        raise InvalidError(f"page_size: is {value}; allowed are 0 (for {default}) to {limit}")
-    return value or default
-
-
-def page_token(last: str) -> str:
-    """The token of the page behind the entry `last`."""
-    return base64.urlsafe_b64encode(last.encode()).decode()
-
-
-def page_start(token: str) -> str | None:
-    """The entry behind which a page begins, None for the first page; raises InvalidError for a token not from here."""
-    if not token:
+def _certificate(found: Hits | None) -> search_pb2.Certificate | None:
+    if found is None:
         return None
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidError(f"page_token: {token!r}; allowed is a next_page_token as it came, or none") from error
+    if found.certificate is None:
+        return search_pb2.Certificate(exact=True)
+    certificate: Certificate = found.certificate
+    return search_pb2.Certificate(
+        recall=certificate.recall,
+        calibration_k=certificate.k,
+        calibration_queries=certificate.queries,
+        calibration_time=_timestamp(certificate.time),
+    )
 
 
-def _hit_messages(hits: Sequence[Hit]) -> list[search_pb2.Hit]:
+def _attribute_message(value: AttributeValue) -> types_pb2.AttributeValue:
+    match value:
+        case bool():
+            return types_pb2.AttributeValue(bool_value=value)
+        case str():
+            return types_pb2.AttributeValue(string_value=value)
+        case datetime():
+            message = types_pb2.AttributeValue()
+            message.timestamp_value.FromDatetime(value)
+            return message
+        case _:
+            return types_pb2.AttributeValue(number_value=value)
+
+
+def hit_messages(hits: Sequence[Hit]) -> list[search_pb2.Hit]:
+    """Hits in order, with their ranks."""
     return [
         search_pb2.Hit(rank=rank, item_id=hit.item_id, similarity=hit.similarity, label=hit.label, cluster=hit.cluster)
         for rank, hit in enumerate(hits, 1)
@@ -208,6 +359,13 @@ def _known(field: str, value: int, table: Mapping[Any, T]) -> T:
     if value not in table:
         raise InvalidError(f"{field}: is {value}; allowed are {', '.join(str(key) for key in table)}")
     return table[value]
+
+
+def _datetime(field: str, message: Timestamp) -> datetime:
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(f"{field}: is no timestamp of the years 1 to 9999") from error
 
 
 def _timestamp(seconds: float) -> Timestamp:

@@ -1,394 +1,169 @@
+"""The queue of writes: groups, their order, and what an end does to them."""
+
 import asyncio
-from collections import Counter
-from collections.abc import Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from farnear_service.clusters import MapSettings, fit_map, load_map, save_map, view_of
-from farnear_service.errors import PreconditionError
+from farnear_service.clusters import MapSettings
+from farnear_service.errors import InvalidError, NotFoundError, PreconditionError
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import LiveCollection
-from farnear_service.pipeline import live as live_module
-from farnear_service.store import Contents, Row, Written
-from farnear_service.types import Collection, FloatArray, ImageRetention
-
-SETTINGS = MapSettings(perplexity=8, min_samples=5)
-RECORD = Collection(
-    key=1, name="cells", bundle_name="tiny", bundle_digest="0" * 64, dim=4, retention=ImageRetention.NONE, created=0.0
-)
+from farnear_service.store import Row, Store
+from farnear_service.types import Attributes, AttributeType, Collection, ImageRetention
 
 
-def groups(count: int, *, seed: int = 0) -> FloatArray:
-    centres = 4 * np.eye(4)[np.arange(count) % 3]
-    vectors = centres + np.random.default_rng(seed).normal(size=(count, 4))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+class HeldStore(Store):
+    """Lets a test hold a write, and counts the calls."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.begun = threading.Event()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.groups: list[int] = []
+
+    def write(self, collection: Collection, operations: Sequence[Any], schema: Any = None) -> Any:
+        self.groups.append(len(operations))
+        self.begun.set()
+        self.may_go_on.wait(30)
+        return super().write(collection, operations, schema=schema)
 
 
-def contents(count: int) -> Contents:
-    return Contents(
-        keys=np.arange(1, count + 1),
-        item_ids=[f"item {i:03d}" for i in range(count)],
-        labels=[("crack", "rust", "")[i % 3] for i in range(count)],
-        vectors=groups(count),
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    made = HeldStore(tmp_path / "data")
+    yield made
+    made.may_go_on.set()
+    made.close()
+
+
+def brought_to_life(store: Store, record: Collection, tmp_path: Path) -> LiveCollection:
+    return LiveCollection(
+        record,
+        store,
+        map_path=tmp_path / "map.npz",
+        settings=MapSettings(min_samples=1000),
+        metrics=Metrics(),
+        loop=asyncio.get_running_loop(),
     )
 
 
-async def add(live: LiveCollection, keys: range, *, removed: tuple[int, ...] = ()) -> None:
-    vectors = groups(len(keys), seed=keys[0])
-    rows = [
-        Row(item_id=f"late {key}", label="late", vector=vector, image=None)
-        for key, vector in zip(keys, vectors, strict=True)
-    ]
-    await live.wrote(rows, Written(keys=tuple(keys), removed=removed))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits within bounds for what happens in the background."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what runs in the background has no event for it
-            await asyncio.sleep(0.002)
-
-
 @pytest.fixture
-def map_path(tmp_path: Path) -> Path:
-    return tmp_path / "maps" / "1.npz"
+async def live(store: HeldStore, tmp_path: Path) -> AsyncIterator[LiveCollection]:
+    record = store.create_collection(
+        "cells", bundle_name="tiny", bundle_digest="0" * 64, dim=4, retention=ImageRetention.ORIGINAL
+    )
+    made = brought_to_life(store, record, tmp_path)
+    yield made
+    store.may_go_on.set()
+    await made.settle()
+    made.close()
 
 
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
+def row(item_id: str, place: int = 0, attributes: Attributes | None = None, image: bytes | None = None) -> Row:
+    return Row(
+        item_id=item_id,
+        label="",
+        vector=np.eye(4, dtype=np.float32)[place % 4],
+        image=image,
+        attributes=attributes or {},
+    )
 
 
-@pytest.fixture
-def kept(map_path: Path, metrics: Metrics) -> Any:
-    """Makes a live collection of `count` items and keeps it current; for `async with`."""
-
-    @asynccontextmanager
-    async def keep(count: int) -> Any:
-        live = LiveCollection(RECORD, contents(count), map_path=map_path, settings=SETTINGS, metrics=metrics)
-        task = asyncio.create_task(live.keep_current(asyncio.Semaphore(1)))
-        try:
-            yield live
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            live.close()
-
-    return keep
+def held(live: LiveCollection) -> dict[str, list[float]]:
+    now = live.index.now()
+    rows = np.flatnonzero(now.live)
+    return dict(zip(now.columns.item_ids(rows), now.vectors[rows].tolist(), strict=True))
 
 
-class HeldFits:
-    """Stands for the process of a fit, which it begins only when it may."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.begun = asyncio.Event()
-        self.may_go_on = asyncio.Event()
-
-    async def run(self, job: Callable[..., Any], *arguments: Any) -> Any:
-        self.count += 1
-        self.begun.set()
-        await self.may_go_on.wait()
-        return await asyncio.to_thread(job, *arguments)
-
-
-@pytest.fixture
-async def held_fits(quick_maps: None, monkeypatch: pytest.MonkeyPatch) -> HeldFits:
-    held = HeldFits()
-    monkeypatch.setattr(live_module, "run_in_process", held.run)
-    return held
+async def test_writes_that_wait_together_are_one_transaction(live: LiveCollection, store: HeldStore) -> None:
+    store.may_go_on.clear()
+    first = asyncio.create_task(live.write([row("a")]))
+    await asyncio.to_thread(store.begun.wait, 30)
+    others = [asyncio.create_task(live.write([row(f"b{i}", i), row("last", i)])) for i in range(3)]
+    others.append(asyncio.create_task(live.delete(["a", "b0", "nowhere"])))  # type: ignore[arg-type] # counts
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    store.may_go_on.set()
+    assert await first == [None]
+    assert await asyncio.gather(*others) == [[None, None]] * 3 + [2]
+    assert store.groups == [1, 4]
+    assert held(live) == {"b1": [0, 1, 0, 0], "b2": [0, 0, 1, 0], "last": [0, 0, 1, 0]}
+    assert [part.item_ids for part in store.contents(live.record)] == [("b1", "b2", "last")]
 
 
-def sample(metrics: Metrics, name: str) -> float | None:
-    return metrics.registry.get_sample_value(name, {"collection": "cells"})
+async def test_a_replacement_is_never_half_seen(live: LiveCollection) -> None:
+    """A reader finds the old item or the new one, and never none or both."""
+    await live.write([row("a", 0)])
+    stop = asyncio.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            assert len(held(live)) == len(live.index.now()) == 1
+
+    looking = asyncio.create_task(asyncio.to_thread(look))
+    for place in range(100):
+        await live.write([row("a", place)])
+    stop.set()
+    await looking
 
 
-def assert_current(live: LiveCollection) -> None:
-    """The view is what the standing map gives for the items, from scratch."""
-    state, now = live.map_state(), live.index.now()
-    anew = view_of(state.view.fitted, now.keys, now.vectors, SETTINGS)
-    np.testing.assert_array_equal(state.view.keys, anew.keys)
-    np.testing.assert_array_equal(state.view.positions, anew.positions)
-    np.testing.assert_array_equal(state.view.labels, anew.labels)
-    assert state.pending == 0
+async def test_the_types_of_attributes_are_settled_by_the_first_value(live: LiveCollection, store: HeldStore) -> None:
+    store.may_go_on.clear()
+    first = asyncio.create_task(live.write([row("a")]))
+    await asyncio.to_thread(store.begun.wait, 30)
+    # Neither knew of the other when it was checked on its arrival.
+    one = asyncio.create_task(live.write([row("b", attributes={"size": 1.0}), row("c", attributes={"size": "big"})]))
+    other = asyncio.create_task(live.write([row("d", attributes={"size": True}), row("e", attributes={"size": 2.0})]))
+    store.may_go_on.set()
+    await first
+    for outcomes, refused in ((await one, 1), (await other, 0)):
+        assert isinstance(outcomes[refused], InvalidError)
+        assert "size" in str(outcomes[refused])
+        assert outcomes[1 - refused] is None
+    assert sorted(held(live)) == ["a", "b", "e"]
+    assert live.record.schema == {"size": AttributeType.NUMBER}
+    assert store.collections()[0].schema == {"size": AttributeType.NUMBER}
 
 
-# The first map
-
-
-async def test_the_first_map_is_fitted_by_itself(kept: Any, quick_maps: None, map_path: Path) -> None:
-    async with kept(30) as live:
-        assert live.cluster_of(1) is None
-        with pytest.raises(PreconditionError, match="the first map of 'cells' is being fitted; try again later"):
-            live.map_state()
-        await until(lambda: live.cluster_of(1) is not None)
-        assert live.map_state().view.fitted.version == 1
-        assert_current(live)
-        saved = load_map(map_path, SETTINGS, RECORD.dim)
-        assert saved is not None
-        np.testing.assert_array_equal(saved.positions, live.map_state().view.fitted.positions)
-
-
-async def test_the_first_map_waits_for_enough_items(kept: Any, quick_maps: None) -> None:
-    async with kept(0) as live:
-        for call in (live.map_state, live.points, live.summaries):
-            with pytest.raises(PreconditionError, match="collection: has 0 items; a map needs at least 5"):
-                call()
-        with pytest.raises(PreconditionError, match="has 0 items"):
-            await live.refit()
-        await add(live, range(1, 5))
-        with pytest.raises(PreconditionError, match="has 4 items"):
-            await live.refit()
-        await add(live, range(5, 9))
-        await until(lambda: live.cluster_of(8) is not None)
-        assert live.map_state().view.fitted.item_count == 8
-
-
-async def test_a_map_is_fitted_in_a_process_of_its_own(kept: Any) -> None:
-    async with kept(12) as live:
-        state = await live.refit()
-        here = fit_map(live.index.now().keys, live.index.now().vectors, SETTINGS, 1)
-        np.testing.assert_array_equal(state.view.fitted.positions, here.positions)
-
-
-# Changes
-
-
-async def test_new_items_are_placed_on_the_map_that_stands(kept: Any, quick_maps: None) -> None:
-    async with kept(30) as live:
-        before = (await live.refit()).view
-        await add(live, range(31, 34))
-        assert live.cluster_of(31) is None
-        assert live.map_state().pending == 3
-        await until(lambda: live.cluster_of(33) is not None)
-        assert live.map_state().view.fitted is before.fitted
-        assert_current(live)
-
-
-async def test_much_change_makes_a_new_fit(kept: Any, quick_maps: None) -> None:
-    async with kept(30) as live:
-        await live.refit()
-        await add(live, range(31, 36))
-        await until(lambda: live.map_state().pending == 0)
-        assert live.map_state().view.fitted.version == 1
-        await add(live, range(36, 37))  # with this one a fifth
-        await until(lambda: live.map_state().view.fitted.version == 2)
-        await until(lambda: live.map_state().pending == 0)
-        assert live.map_state().view.fitted.item_count == 36
-        await live.removed(range(1, 10))
-        await until(lambda: live.map_state().view.fitted.version == 3)
-        await until(lambda: len(live.map_state().view.keys) == 27)
-        assert_current(live)
-
-
-async def test_a_map_is_not_fitted_anew_without_change(kept: Any, held_fits: HeldFits) -> None:
-    held_fits.may_go_on.set()
-    async with kept(30) as live:
-        await live.refit()
-        count = held_fits.count
-        await add(live, range(31, 32), removed=(3,))
-        await until(lambda: live.cluster_of(31) is not None)
-        assert live.cluster_of(3) is None
-        assert held_fits.count == count
-        assert_current(live)
-
-
-async def test_deleted_items_are_gone_from_map_and_clusters_at_once(kept: Any, quick_maps: None) -> None:
-    async with kept(30) as live:
-        await live.refit()
-        await live.removed(range(1, 5))
-        assert live.points().item_ids == [f"item {i:03d}" for i in range(4, 30)]
-        _, summaries = live.summaries()
-        assert sum(summary.size for summary in summaries) + int((live.points().clusters == -1).sum()) == 26
-
-
-async def test_items_that_came_during_a_fit_are_placed_after_it(kept: Any, held_fits: HeldFits) -> None:
-    async with kept(30) as live:
-        waiting = asyncio.ensure_future(live.refit())
-        await held_fits.begun.wait()
-        await add(live, range(31, 41))
-        await live.removed([1, 2])
-        held_fits.may_go_on.set()
-        state = await waiting
-        assert state.view.fitted.item_count == 30
-        await until(lambda: live.cluster_of(40) is not None)
-        await until(lambda: live.map_state().view.fitted.version == 2)
-        await until(lambda: live.map_state().pending == 0)
-        assert_current(live)
-
-
-# Refits
-
-
-async def test_callers_share_a_fit(kept: Any, held_fits: HeldFits) -> None:
-    async with kept(30) as live:
-        callers = [asyncio.ensure_future(live.refit()) for _ in range(5)]
-        await held_fits.begun.wait()
-        held_fits.may_go_on.set()
-        states = await asyncio.gather(*callers)
-        assert {state.view.fitted.version for state in states} == {1}
-        assert held_fits.count == 1
-
-
-async def test_a_caller_during_a_fit_gets_the_next_one_with_everything_acknowledged(
-    kept: Any, held_fits: HeldFits
+async def test_an_end_waits_for_the_write_under_way_and_refuses_later_ones(
+    live: LiveCollection, store: HeldStore
 ) -> None:
-    async with kept(30) as live:
-        first = asyncio.ensure_future(live.refit())
-        await held_fits.begun.wait()
-        await add(live, range(31, 33))
-        second = asyncio.ensure_future(live.refit())
-        await asyncio.sleep(0)
-        held_fits.may_go_on.set()
-        assert (await first).view.fitted.item_count == 30
-        state = await second
-        assert state.view.fitted.item_count == 32
-        assert state.view.fitted.version == 2
+    store.may_go_on.clear()
+    writing = asyncio.create_task(live.write([row("a")]))
+    await asyncio.to_thread(store.begun.wait, 30)
+    ending = asyncio.create_task(live.end(lambda: sorted(held(live)), NotFoundError("collection: gone")))
+    late = asyncio.create_task(live.write([row("b")]))
+    store.may_go_on.set()
+    assert await writing == [None]
+    assert await ending in (["a"], ["a", "b"])  # the late one may come before or behind the end
+    with pytest.raises(NotFoundError, match="collection: gone"):
+        await live.delete(["a"])
+    await asyncio.gather(late, return_exceptions=True)
 
 
-async def test_a_fit_goes_on_when_its_caller_goes_away(kept: Any, held_fits: HeldFits) -> None:
-    async with kept(30) as live:
-        gone, stays = asyncio.ensure_future(live.refit()), asyncio.ensure_future(live.refit())
-        await held_fits.begun.wait()
-        gone.cancel()
-        held_fits.may_go_on.set()
-        assert (await stays).view.fitted.version == 1
-        alone = asyncio.ensure_future(live.refit())
-        await asyncio.sleep(0)
-        alone.cancel()
-        await until(lambda: live.map_state().view.fitted.version == 2)
+async def test_an_end_that_fails_is_none(live: LiveCollection) -> None:
+    def fail() -> None:
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        await live.end(fail, NotFoundError("gone"))
+    assert await live.write([row("a")]) == [None]
 
 
-async def test_a_fit_that_fails_is_told_and_the_next_one_works(
-    kept: Any, quick_maps: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_while_it_moves_every_item_needs_an_original(
+    live: LiveCollection, store: HeldStore, tmp_path: Path
 ) -> None:
-    async def fail(*_: Any) -> None:
-        raise MemoryError("too little of it")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(live_module, "run_in_process", fail)
-        async with kept(30) as live:
-            with pytest.raises(PreconditionError, match=r"the map could not be fitted \(too little of it\)"):
-                await live.refit()
-            assert "the fit failed" in caplog.text
-            assert live.cluster_of(1) is None
-            broken.undo()
-            monkeypatch.setattr(live_module, "run_in_process", asyncio.to_thread)
-            assert (await live.refit()).view.fitted.version == 1
-
-
-async def test_who_waits_for_a_fit_is_told_when_the_collection_ends(kept: Any, held_fits: HeldFits) -> None:
-    """Both who waits for the fit under way and who waits for the one after it."""
-    async with kept(30) as live:
-        callers = [asyncio.ensure_future(live.refit())]
-        await held_fits.begun.wait()
-        callers.append(asyncio.ensure_future(live.refit()))
-        await asyncio.sleep(0)
-    done, waiting = await asyncio.wait(callers, timeout=1)
-    for caller in waiting:
-        caller.cancel()
-    assert len(done) == 2, "a caller waits for ever"
-    for caller in done:
-        assert isinstance(caller.exception(), PreconditionError)
-
-
-# Restarts
-
-
-async def test_a_restart_finds_the_map_and_places_the_rest(kept: Any, quick_maps: None) -> None:
-    async with kept(30) as live:
-        fitted = (await live.refit()).view.fitted
-    async with kept(33) as live:  # three more in the store
-        state = live.map_state()
-        np.testing.assert_array_equal(state.view.fitted.positions, fitted.positions)
-        assert len(state.view.keys) == 33
-        assert_current(live)
-
-
-async def test_a_fit_that_was_due_at_the_end_is_made_after_a_restart(kept: Any, quick_maps: None) -> None:
-    """Nothing else would make it: the collection may never change again."""
-    async with kept(20) as live:
-        await live.refit()
-    async with kept(60) as live:
-        await until(lambda: live.map_state().view.fitted.item_count == 60)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-async def test_a_damaged_map_is_fitted_anew(kept: Any, quick_maps: None, map_path: Path) -> None:
-    async with kept(20) as live:
-        before = (await live.refit()).view
-    await asyncio.to_thread(cut, map_path)
-    async with kept(20) as live:
-        assert live.cluster_of(1) is None
-        await until(lambda: live.cluster_of(1) is not None)
-        np.testing.assert_array_equal(live.map_state().view.positions, before.positions)
-
-
-async def test_a_map_of_vectors_of_another_length_is_not_taken(kept: Any, quick_maps: None, map_path: Path) -> None:
-    """As after a data directory was put together from two backups; derived things can be thrown away."""
-    vectors = np.random.default_rng(0).normal(size=(20, 3))
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    save_map(fit_map(np.arange(1, 21), vectors, SETTINGS, 7), SETTINGS, map_path)
-    async with kept(30) as live:
-        await until(lambda: live.cluster_of(30) is not None)
-        assert live.map_state().view.fitted.vectors.shape[1] == 4
-
-
-# Summaries
-
-
-async def test_summaries_are_those_of_plain_loops(kept: Any, quick_maps: None) -> None:
-    async with kept(60) as live:
-        await live.refit()
-        state, summaries = live.summaries()
-        points = live.points()
-    expected = []
-    for cluster in sorted(set(points.clusters.tolist()) - {-1}):
-        members = [i for i, label in enumerate(points.clusters) if label == cluster]
-        vectors = contents(60).vectors.astype(np.float64)
-        sums = {i: sum(1 - float(vectors[i] @ vectors[j]) for j in members) for i in members}
-        medoid = min(members, key=lambda i: (round(sums[i], 9), points.item_ids[i]))
-        counts = Counter(points.labels[i] for i in members)
-        expected.append(
-            (
-                cluster,
-                len(members),
-                sum(bool(state.view.core[i]) for i in members),
-                points.item_ids[medoid],
-                tuple(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))),
-            )
-        )
-    expected.sort(key=lambda entry: (-entry[1], entry[0]))
-    assert expected, "the case must have a cluster"
-    assert [
-        (summary.cluster, summary.size, summary.core_count, summary.medoid, summary.classes) for summary in summaries
-    ] == expected
-
-
-# Metrics
-
-
-async def test_item_count_and_lag_are_told(kept: Any, held_fits: HeldFits, metrics: Metrics) -> None:
-    async with kept(30) as live:
-        assert sample(metrics, "farnear_items") == 30
-        await held_fits.begun.wait()
-        lag = sample(metrics, "farnear_cluster_lag_seconds")
-        assert lag is not None
-        assert lag > 0
-        held_fits.may_go_on.set()
-        await until(lambda: live.cluster_of(1) is not None)
-        assert sample(metrics, "farnear_cluster_lag_seconds") == 0
-        await live.removed([1])
-        assert sample(metrics, "farnear_items") == 29
-    assert metrics.registry.get_sample_value("farnear_stage_seconds_count", {"stage": "map_fit"}) == 1
-
-
-async def test_a_collection_too_small_for_a_map_has_no_lag(kept: Any, quick_maps: None, metrics: Metrics) -> None:
-    async with kept(4):
-        assert sample(metrics, "farnear_cluster_lag_seconds") == 0
+    await live.begin_move(
+        lambda: store.begin_activation(live.record, bundle_name="next", bundle_digest="1" * 64, dim=3)
+    )
+    refused, stored = await live.write([row("a"), row("b", image=b"picture")])
+    assert isinstance(refused, PreconditionError)
+    assert stored is None
+    again = brought_to_life(store, live.record, tmp_path)
+    assert again.moving
+    again.close()

@@ -2,6 +2,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,17 @@ from farnear_service.errors import (
 )
 from farnear_service.image import ImageLimits, decode
 from farnear_service.metrics import Metrics
-from farnear_service.pipeline import Limits, Pipeline
+from farnear_service.pipeline import Answer, Limits, Pipeline
 from farnear_service.pipeline import model as model_module
-from farnear_service.store import Store
+from farnear_service.store import Contents, Store
 from farnear_service.types import (
     Direction,
     Heatmap,
+    Hit,
     Image,
     ImageRetention,
     ItemRef,
     NewItem,
-    SearchResult,
     Vector,
 )
 
@@ -65,22 +66,40 @@ async def ids_of(pipeline: Pipeline, name: str = "cells") -> list[str]:
 def assert_index_equals_store(pipeline: Pipeline, name: str = "cells") -> None:
     """The index holds what the store holds, key by key."""
     live = pipeline.catalog.live(name)
-    contents = pipeline.catalog.store.all(live.record)
+    stored = [row for part in pipeline.catalog.store.contents(live.record) for row in rows_of(part)]
     now = live.index.now()
-    assert now.keys.tolist() == contents.keys.tolist()
-    assert now.item_ids[: len(now)] == contents.item_ids
-    assert now.labels[: len(now)] == contents.labels
-    np.testing.assert_array_equal(now.vectors, contents.vectors)
+    rows = np.flatnonzero(now.live)
+    vectors = [vector.tobytes() for vector in now.vectors[rows]]
+    held = zip(now.keys[rows].tolist(), now.columns.item_ids(rows), now.columns.labels(rows), vectors, strict=True)
+    assert list(held) == stored
+    assert len(now) == len(stored)
+
+
+def rows_of(part: Contents) -> Any:
+    return zip(part.keys.tolist(), part.item_ids, part.labels, [one.tobytes() for one in part.vectors], strict=True)
 
 
 async def made(pipeline: Pipeline, retention: ImageRetention = ImageRetention.ORIGINAL) -> None:
     await pipeline.catalog.create_collection("cells", "tiny", retention)
 
 
-async def found(pipeline: Pipeline, query: Any, k: int = 10, direction: Direction = Direction.SIMILAR) -> SearchResult:
-    (result,) = await pipeline.search("cells", [query], direction, k)
-    assert isinstance(result, SearchResult), result
-    return result
+@dataclass(frozen=True)
+class Lists:
+    """The hits of an answer: empty the list that was not asked for."""
+
+    similar: tuple[Hit, ...] = ()
+    divergent: tuple[Hit, ...] = ()
+
+
+def lists_of(answer: Any) -> Lists:
+    assert isinstance(answer, Answer), answer
+    similar, divergent = answer.result.similar, answer.result.divergent
+    return Lists(similar.hits if similar else (), divergent.hits if divergent else ())
+
+
+async def found(pipeline: Pipeline, query: Any, k: int = 10, direction: Direction = Direction.SIMILAR) -> Lists:
+    (answer,) = await pipeline.search("cells", [query], direction, k)
+    return lists_of(answer)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -321,16 +340,16 @@ async def test_a_write_that_was_begun_ends_though_its_caller_went_away(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, may_end = threading.Event(), threading.Event()
-    append = Store.append
+    write = Store.write
 
-    def held(*arguments: Any) -> Any:
+    def held(*arguments: Any, **named: Any) -> Any:
         begun.set()
         may_end.wait(30)
-        return append(*arguments)
+        return write(*arguments, **named)
 
     async with opened() as pipeline:
         await made(pipeline)
-        monkeypatch.setattr(Store, "append", held)
+        monkeypatch.setattr(Store, "write", held)
         task = asyncio.ensure_future(pipeline.upsert("cells", scattered(pipeline, 3)))
         await asyncio.to_thread(begun.wait)
         task.cancel()
@@ -344,13 +363,13 @@ async def test_a_write_that_was_begun_ends_though_its_caller_went_away(
 
 async def test_a_write_under_way_is_on_disk_after_close(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = threading.Event()
-    append = Store.append
+    write = Store.write
 
-    def slow(*arguments: Any) -> Any:
+    def slow(*arguments: Any, **named: Any) -> Any:
         begun.set()
-        return append(*arguments)
+        return write(*arguments, **named)
 
-    monkeypatch.setattr(Store, "append", slow)
+    monkeypatch.setattr(Store, "write", slow)
     async with opened() as pipeline:
         await made(pipeline)
         task = asyncio.ensure_future(pipeline.upsert("cells", scattered(pipeline, 3)))
@@ -361,14 +380,14 @@ async def test_a_write_under_way_is_on_disk_after_close(opened: Opened, monkeypa
 
 
 async def test_a_full_disk_is_told_and_index_equals_store(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> Any:
+    def full(*_: Any, **named: Any) -> Any:
         raise OverloadedError("store: the disk is full")
 
     async with opened() as pipeline:
         await made(pipeline)
         await pipeline.upsert("cells", scattered(pipeline, 3))
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "append", full)
+            patch.setattr(Store, "write", full)
             with pytest.raises(OverloadedError, match="disk is full"):
                 await pipeline.upsert("cells", scattered(pipeline, 3, prefix="w"))
         assert_index_equals_store(pipeline)
@@ -417,7 +436,7 @@ async def test_a_write_to_a_collection_that_was_deleted_and_made_anew_meanwhile_
 
 
 async def test_a_delete_that_fails_leaves_the_collection(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> Any:
+    def full(*_: Any, **named: Any) -> Any:
         raise OverloadedError("store: the disk is full")
 
     async with opened() as pipeline:
@@ -438,7 +457,7 @@ async def test_a_deleted_collection_leaves_no_map_and_no_metrics(
     async with opened(metrics=metrics) as pipeline:
         await made(pipeline)
         await pipeline.upsert("cells", scattered(pipeline, 20))
-        await pipeline.catalog.live("cells").refit()
+        await pipeline.catalog.live("cells").map.refit()
         assert len(list((tmp_path / "data" / "maps").iterdir())) == 1
         assert metrics.registry.get_sample_value("farnear_items", {"collection": "cells"}) == 20
         await pipeline.catalog.delete_collection("cells")
@@ -467,10 +486,8 @@ async def test_search_by_image_item_and_vector_at_both_ends(
             ItemRef(item_id="p3"),
             Vector(values=1e6 * now.vectors[3], bundle_digest=digest_of(pipeline)),
         ]
-        by_image, by_item, by_vector = await pipeline.search("cells", queries, Direction.BOTH, 12)
-        assert isinstance(by_image, SearchResult)
-        assert isinstance(by_item, SearchResult)
-        assert isinstance(by_vector, SearchResult)
+        answers = await pipeline.search("cells", queries, Direction.BOTH, 12)
+        by_image, by_item, by_vector = (lists_of(answer) for answer in answers)
         expected = [f"p{row}" for row in order]
         assert expected[0] == "p3"
         assert [hit.item_id for hit in by_image.similar] == expected
@@ -502,7 +519,7 @@ async def test_an_empty_collection_has_no_hits(opened: Opened, make_picture: Mak
     async with opened() as pipeline:
         await made(pipeline)
         result = await found(pipeline, Image(data=make_picture(0)), 5, Direction.BOTH)
-        assert result == SearchResult()
+        assert result == Lists()
 
 
 @pytest.mark.parametrize("k", [0, -1, 1001, 2**31 - 1])
@@ -529,12 +546,12 @@ async def test_a_bad_query_never_fails_its_neighbours(opened: Opened, make_pictu
         results = await pipeline.search("cells", queries, Direction.SIMILAR, 3)
         assert [type(result) for result in results] == [
             InvalidError,
-            SearchResult,
+            Answer,
             NotFoundError,
             InvalidError,
             PreconditionError,
             PreconditionError,
-            SearchResult,
+            Answer,
         ]
         assert "query.subject: is not set" in str(results[0])
         assert digest_of(pipeline) in str(results[4])
@@ -566,7 +583,7 @@ async def test_a_full_queue_refuses_a_search(
         (refusal,) = await pipeline.search("cells", [Image(data=make_picture(9))], Direction.SIMILAR, 1)
         assert isinstance(refusal, OverloadedError)
         gate.open()
-        assert await asyncio.gather(*waiting) == [SearchResult()] * 3
+        assert await asyncio.gather(*waiting) == [Lists()] * 3
 
 
 async def test_a_search_is_served_while_a_large_batch_is_written(
@@ -595,7 +612,7 @@ async def test_a_search_is_served_while_a_large_batch_is_written(
         gate.open()
         (result,) = await asking
         assert await writing == [None] * 30
-        assert isinstance(result, SearchResult), result
+        assert isinstance(result, Answer), result
 
 
 # Clusters
@@ -611,7 +628,7 @@ async def test_clusters_appear_in_items_and_hits_once_a_map_is_fitted(opened: Op
             with pytest.raises(PreconditionError, match="has 4 items; a map needs at least 5"):
                 await work
         await pipeline.upsert("cells", scattered(pipeline, 60))
-        state = await pipeline.catalog.live("cells").refit()
+        state = await pipeline.catalog.live("cells").map.refit()
         clusters = {item.item_id: item.cluster for item in await pipeline.items("cells", after=None, limit=100)}
         assert len(clusters) == 60
         assert None not in clusters.values()
@@ -626,11 +643,11 @@ async def test_the_first_map_comes_by_itself_and_changes_follow(opened: Opened, 
         await made(pipeline)
         await pipeline.upsert("cells", scattered(pipeline, 30))
         live = pipeline.catalog.live("cells")
-        await until(lambda: live.cluster_of(live.index.now().keys[-1]) is not None)
+        await until(lambda: live.map.cluster_of(live.index.now().keys[-1]) is not None)
         assert (await pipeline.item("cells", "v000")).cluster is not None
         await pipeline.upsert("cells", [vector_item(pipeline, "v000", [1, 1, 1, 1])])
         live = pipeline.catalog.live("cells")
-        await until(lambda: live.cluster_of(live.index.now().keys[-1]) is not None)
+        await until(lambda: live.map.cluster_of(live.index.now().keys[-1]) is not None)
         assert (await pipeline.item("cells", "v000")).cluster is not None
 
 
@@ -638,7 +655,7 @@ async def test_assign_places_what_is_asked_about_without_adding_it(opened: Opene
     async with opened() as pipeline:
         await made(pipeline)
         await pipeline.upsert("cells", scattered(pipeline, 40))
-        view = (await pipeline.catalog.live("cells").refit()).view
+        view = (await pipeline.catalog.live("cells").map.refit()).view
         query = scattered(pipeline, 1, seed=5)[0].content
         assert isinstance(query, Vector)
         unit = (query.values / np.linalg.norm(query.values.astype(np.float64))).astype(np.float32)

@@ -408,7 +408,7 @@ async def test_health_and_reflection_answer(service: Service) -> None:
     listed, described = [answer async for answer in stream]
     names = {entry.name for entry in listed.list_services_response.service}
     assert set(SERVICE_NAMES) < names
-    assert len(SERVICE_NAMES) == 5
+    assert len(SERVICE_NAMES) == 6
     assert "grpc.health.v1.Health" in names
     assert b"SearchRequest" in b"".join(described.file_descriptor_response.file_descriptor_proto)
 

@@ -75,7 +75,7 @@ def unwritable_name(folder: Path) -> None:
         (nested_single_class, "only the class 'a'"),
         (lonely_image, "one image in b"),
         (no_class, "stray.png: lies in no class folder"),
-        (broken_image, "b/2.png: not a complete"),
+        (broken_image, "b/2.png: not a JPEG"),
         (unwritable_name, "names in UTF-8"),
     ],
 )
@@ -96,13 +96,16 @@ def test_bad_images_are_passed_over_and_listed(tmp_path: Path) -> None:
     spoil(tmp_path, "a/2.png")
     (tmp_path / "b/1.png").write_bytes(picture(7)[:60])
     dataset = load(tmp_path, SIZE, SIZE, threads=2, max_bad_images=2)
-    assert [line.split(":")[0] for line in dataset.bad] == ["a/2.png", "b/1.png"]
-    assert all("not a complete JPEG" in line for line in dataset.bad)
+    assert list(dataset.bad) == ["a/2.png", "b/1.png"]
+    assert [reason.partition(" image")[0] for reason in dataset.bad.values()] == [
+        "not a JPEG, PNG, WEBP, BMP, TIFF",
+        "not a complete JPEG, PNG, WEBP, BMP, TIFF",
+    ]
     assert dataset.item_ids == ("a/1.png", "a/3.png", "b/2.png", "b/3.png")
     assert dataset.labels.tolist() == [0, 0, 1, 1]
     assert np.array_equal(dataset.images, whole.images[[0, 2, 4, 5]])
-    assert whole.bad == ()
-    assert dataset.subset(np.array([0])).bad == ()
+    assert whole.bad == {}
+    assert dataset.subset(np.array([0])).bad == {}
 
 
 @pytest.mark.parametrize("allowed", [0, 11])
@@ -113,7 +116,7 @@ def test_more_bad_images_are_refused_and_ten_are_named(tmp_path: Path, allowed: 
     with pytest.raises(DataError) as refusal:
         load(tmp_path, SIZE, SIZE, threads=2, max_bad_images=allowed)
     message = str(refusal.value)
-    assert f"12 of 16 images cannot be read; allowed are {allowed} (max_bad_images): a/00.png: not a" in message
+    assert f"12 of 16 images cannot be read; allowed are {allowed} (--max-bad-images): a/00.png: not a" in message
     assert message.endswith("; and 2 more")
     assert [name for name in names if name in message] == names[:10]
 
@@ -136,7 +139,7 @@ def test_a_file_that_cannot_be_opened_is_a_bad_image(tmp_path: Path, monkeypatch
         return path_open(path, *arguments)
 
     monkeypatch.setattr(Path, "open", denied)
-    assert load(tmp_path, SIZE, SIZE, threads=1, max_bad_images=1).bad == ("b/3.png: [Errno 13] Permission denied",)
+    assert load(tmp_path, SIZE, SIZE, threads=1, max_bad_images=1).bad == {"b/3.png": "[Errno 13] Permission denied"}
 
 
 def test_a_subset_keeps_the_class_names(stripes: Dataset) -> None:

@@ -1,6 +1,7 @@
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,14 +90,44 @@ def test_what_cannot_be_evaluated_is_refused_by_name(
         ((tiny_bundle, pack, "--split", "test"), "--split: bundle .* names no test images; allowed is all"),
         ((bundle, pack, "--out", bundle), "--out: .* is a bundle; allowed is another folder"),
         ((bundle, pack, "--out", tmp_path / "file"), "--out: .* is a file; allowed is a folder"),
+        ((bundle, pack, "--out", tmp_path / "file" / "in"), r"--out: nothing can be written to .*file \(Not a dir"),
+        ((bundle, pack, "--group-regex", "("), r"group pattern '\(': is no regular expression"),
     ):
         with pytest.raises(RefusedError, match=message):
             evaluate(*(arguments if "--out" in arguments else (*arguments, "--out", out)))
     assert not out.exists()
 
 
+def test_unreadable_images_are_passed_over_and_told(
+    bundle: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(pack, tmp_path / "pack")
+    (tmp_path / "pack" / "lying" / "00.png").write_bytes(b"no image")
+    arguments = [bundle, tmp_path / "pack", "--out", tmp_path / "out", "--threads", 1]
+    with pytest.raises(RefusedError, match=r"1 of 48 images cannot be read; allowed are 0 \(--max-bad-images\): lying"):
+        evaluate(*arguments)
+    assert evaluate(*arguments, "--max-bad-images", 1) == 0
+    printed = capsys.readouterr().out
+    assert "passed   lying/00.png: not a JPEG" in printed
+    assert "note     Passed over, as they cannot be read: 1 images." in printed
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["data"]["bad_images"].keys() == {"lying/00.png"}
+    assert (written["part"]["name"], written["part"]["image_count"]) == ("test", 15)
+
+
+def test_groups_are_kept_apart_when_asked(
+    bundle: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(bundle, pack, "--out", tmp_path, "--split", "all", "--group-regex", r"^\d(\d)", "--json") == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["settings"]["group_regex"] == r"^\d(\d)"
+    assert outcome["part"]["references_are"].endswith("whole groups at a time")
+    assert outcome["part"]["kin_trained_on"] == 16
+
+
 @pytest.mark.parametrize(
-    "arguments", [["--split", "validation"], ["--seed", "-1"], ["--seed", "many"], ["--threads", "0"]]
+    "arguments",
+    [["--split", "validation"], ["--seed", "-1"], ["--seed", "many"], ["--threads", "0"], ["--max-bad-images", "-1"]],
 )
 def test_wrong_usage_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

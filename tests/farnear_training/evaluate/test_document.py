@@ -35,6 +35,7 @@ def test_it_is_json_and_tells_what_was_found(findings_of_all: Findings) -> None:
         "probe_count": 14,
         "references_are": "",
         "trained_on": 32,
+        "kin_trained_on": 0,
     }
     assert written["retrieval"]["learned"]["map_at_r"] == asdict(retrieval.learned["map_at_r"])
     assert written["retrieval"]["raw_pixels"]["r_precision"] == asdict(retrieval.raw_pixels["r_precision"])

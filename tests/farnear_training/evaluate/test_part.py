@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from farnear_training.data import Dataset
+from farnear_training.data import DataError, Dataset
 from farnear_training.evaluate.bundle import Bundle, load_bundle
 from farnear_training.evaluate.part import PartError, choose
 
@@ -67,6 +67,55 @@ def test_without_the_training_images_the_test_images_are_split(
     assert part.references_are == "70 % of each class of the images measured, drawn with seed 0"
 
 
+LAST_DIGIT = r"^\d(\d)"
+
+
+def test_training_images_of_a_group_that_is_measured_are_not_known(loaded: Bundle, stripes: Dataset) -> None:
+    # Test images have the numbers 0, 3, ... 21, and so every last digit but 4 and 7: of the training images 4, 7, 14
+    # and 17 are left in either class. As every digit is among the training images', all 16 have kin there.
+    part = choose(loaded, stripes, None, 0, group_regex=LAST_DIGIT)
+    assert part.images.tolist() == part.probes.tolist() == list(range(0, 48, 3))
+    assert part.references.tolist() == [4, 7, 14, 17, 28, 31, 38, 41]
+    assert part.references_are == "the bundle's training images, less 24 of groups that are measured"
+    assert (part.trained_on, part.kin_trained_on) == (0, 16)
+
+
+def test_groups_that_training_kept_apart_leave_all_training_images_known(loaded: Bundle, stripes: Dataset) -> None:
+    part = choose(loaded, stripes, None, 0, group_regex=r"^(\d\d)")
+    assert part == replace(
+        choose(loaded, stripes, None, 0), images=part.images, references=part.references, probes=part.probes
+    )
+    assert len(part.references) == 32
+
+
+@pytest.mark.parametrize("name", ["train", "all"])
+def test_groups_stay_on_one_side_of_a_part_that_is_split_in_itself(name: str, loaded: Bundle, stripes: Dataset) -> None:
+    part = choose(loaded, stripes, name, 0, group_regex=LAST_DIGIT)
+    references, probes = (
+        {stripes.item_ids[i].split("/")[1][1] for i in side} for side in (part.references, part.probes)
+    )
+    assert references.isdisjoint(probes)
+    np.testing.assert_array_equal(np.union1d(part.references, part.probes), part.images)
+    assert part.references_are.endswith("drawn with seed 0, whole groups at a time")
+    assert (part.trained_on, part.kin_trained_on) == (32, 0 if name == "train" else 16)
+
+
+def test_groups_that_leave_nothing_to_compare_with_are_refused(loaded: Bundle, stripes: Dataset) -> None:
+    with pytest.raises(PartError, match="images of 0 classes to compare the part 'test' with; needed are two"):
+        choose(loaded, stripes, None, 0, group_regex=r"^(\d)")
+    with pytest.raises(DataError, match="the group 'png' holds all 24 images of the class lying"):
+        choose(loaded, stripes, "all", 0, group_regex="png")
+    with pytest.raises(DataError, match="matches none of 48 images"):
+        choose(loaded, stripes, None, 0, group_regex="jpg")
+
+
+def test_test_images_that_cannot_be_read_are_still_the_test_images(loaded: Bundle, stripes: Dataset) -> None:
+    fewer = replace(without(stripes, {"lying/00.png", "lying/01.png"}), bad={"lying/00.png": "", "lying/01.png": ""})
+    part = choose(loaded, fewer, None, 0)
+    assert (part.name, len(part.images), len(part.references)) == ("test", 15, 31)
+    assert part.reason == "DATA holds all of the bundle's test images, 1 of which cannot be read"
+
+
 def test_a_bundle_without_a_split_has_no_parts(tiny_bundle: Path, stripes: Dataset) -> None:
     loaded = load_bundle(tiny_bundle)
     part = choose(loaded, stripes, None, 0)
@@ -83,5 +132,5 @@ def test_a_part_without_a_pair_is_refused(loaded: Bundle, stripes: Dataset) -> N
 
 def test_references_of_one_class_are_refused(loaded: Bundle, stripes: Dataset) -> None:
     lying = frozenset(item_id for item_id in stripes.item_ids if item_id.startswith("lying"))
-    with pytest.raises(PartError, match="only one class has images to compare"):
+    with pytest.raises(PartError, match="images of 1 classes to compare the part 'train' with; needed are two"):
         choose(replace(loaded, split={"train": lying, "test": frozenset()}), stripes, "train", 0)

@@ -103,9 +103,9 @@ def test_a_few_steps_part_the_classes(loss: Loss, labels: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "cosine"])
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
-def test_a_scale_that_is_not_positive_is_refused(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_that_is_not_positive_and_finite_is_refused(name: str, value: float) -> None:
     fields = LOSSES[name].__dataclass_fields__
     (field,) = fields.keys() & {"temperature", "margin"}
-    with pytest.raises(ValueError, match=f"{field}: {value}; allowed is more than 0"):
+    with pytest.raises(ValueError, match=f"{field}: {value}; allowed is a finite number more than 0"):
         partial(LOSSES[name], **{field: value})()

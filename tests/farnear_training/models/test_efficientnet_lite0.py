@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from farnear_training.models import EfficientNetLite0, MnPairCnn, Network, WeightsError, freeze_backbone
+from farnear_training.models import EfficientNetLite0, MnPairCnn, Network, WeightsError, freeze_backbone, to_pixels
 from torch import Tensor
 
 
@@ -65,12 +65,28 @@ def test_a_frozen_backbone_stays_as_it_is(make_noise: Callable[[int, int], Tenso
     assert changed == {"head.weight", "head.bias"}
 
 
-def test_a_backbone_that_is_not_frozen_learns(make_noise: Callable[[int, int], Tensor]) -> None:
+def test_a_backbone_that_is_not_frozen_learns_but_keeps_its_statistics(
+    make_noise: Callable[[int, int], Tensor],
+) -> None:
     model = untrained()
     before = copy.deepcopy(model.state_dict())
     step(model, make_noise(4, 32))
     assert not torch.equal(model.backbone.conv_stem.weight, before["backbone.conv_stem.weight"])
-    assert not torch.equal(model.backbone.bn0.running_mean, before["backbone.bn0.running_mean"])
+    assert not torch.equal(model.backbone.bn1.weight, before["backbone.bn1.weight"])
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    assert len(statistics) == 3 * 49
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in statistics)
+
+
+def test_pooled_features_are_all_that_the_head_needs(
+    settled: Callable[[Network], Network], make_noise: Callable[[int, int], Tensor]
+) -> None:
+    model = settled(untrained(64))
+    assert isinstance(model, EfficientNetLite0)
+    images = make_noise(3, 64)
+    pooled = model.pooled(to_pixels(images))
+    torch.testing.assert_close(pooled, model(images).features.flatten(2).mean(dim=2))
+    torch.testing.assert_close(model.embed_pooled(pooled), model(images).embedding)
 
 
 def test_a_network_without_a_backbone_cannot_be_frozen() -> None:

@@ -12,6 +12,7 @@ def checkpoint(step: int) -> Checkpoint:
     return Checkpoint(
         step=step,
         history=(Validation(step=step, precision_at_1=1 / 3, r_precision=0.1, map_at_r=2 / 7),),
+        losses=(1 / 3, 0.1),
         tensors={"weights": torch.rand(3, 4).T, "count": torch.tensor(step)},
     )
 
@@ -21,7 +22,7 @@ def test_what_was_saved_is_loaded_exactly(tmp_path: Path) -> None:
     save(tmp_path / "new", saved, ORIGIN)
     loaded = load(tmp_path / "new", ORIGIN)
     assert loaded is not None
-    assert (loaded.step, loaded.history) == (saved.step, saved.history)
+    assert (loaded.step, loaded.history, loaded.losses) == (saved.step, saved.history, saved.losses)
     assert loaded.tensors.keys() == saved.tensors.keys()
     assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in saved.tensors.items())
 

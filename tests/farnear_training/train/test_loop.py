@@ -102,7 +102,9 @@ def test_a_watcher_hears_of_every_step_and_validation(
         validation=validation,
         watch=lambda step, values: heard.append((step, values)),
     )
-    assert [step for step, values in heard if "loss" in values] == [1, 2, 3, 4, 5, 6]
+    losses = [(step, values["loss"]) for step, values in heard if "loss" in values]
+    assert losses == list(enumerate(trained.losses, 1))
+    assert len(losses) == 6
     assert [{"step": step, **values} for step, values in heard if "loss" not in values] == [asdict(trained.history[0])]
 
 
@@ -146,10 +148,11 @@ def test_a_run_stopped_in_any_step_goes_on_bit_for_bit(
             run("stopped")
     resumed = run("stopped", resume=True)
     assert equal(resumed.model, undisturbed.model)
-    assert (resumed.step, resumed.steps, resumed.history) == (
+    assert (resumed.step, resumed.steps, resumed.history, resumed.losses) == (
         undisturbed.step,
         undisturbed.steps,
         undisturbed.history,
+        undisturbed.losses,
     )
 
 
@@ -222,6 +225,8 @@ def test_a_loss_that_is_no_number_stops_the_run(stripes: Dataset, quick: TrainSe
         train(stripes, replace(settings, checkpoint_every=10), checkpoints=tmp_path / "none")
     with pytest.raises(DivergedError, match=r"the checkpoint of step \d in .* stands; a lower .* than 1e\+30 helps"):
         train(stripes, replace(settings, checkpoint_every=1), checkpoints=tmp_path / "one")
+    with pytest.raises(DivergedError, match=r"loss: nan at step 1; no .* yet; MnPairLoss\(temperature=1e-46.* be used"):
+        train(stripes, replace(quick, loss=MnPairLoss(temperature=1e-46)), checkpoints=tmp_path / "none")
     assert not (tmp_path / "none").exists()
     assert (tmp_path / "one" / "checkpoint.json").exists()
 

@@ -8,7 +8,7 @@ import struct
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from farnear_training.data.errors import DataError
 
@@ -32,6 +32,8 @@ def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         raise DataError(f"too many pixels; allowed are at most {MAX_PIXELS} in all") from error
     except DataError:
         raise
+    except UnidentifiedImageError as error:  # its own words hold an address in memory
+        raise DataError(f"not a {', '.join(FORMATS)} image") from error
     except (OSError, ValueError, TypeError, SyntaxError, EOFError, struct.error) as error:  # what Pillow raises
         raise DataError(f"not a complete {', '.join(FORMATS)} image ({error})") from error
 

@@ -1,9 +1,9 @@
 """Images in class folders -> uint8 arrays in memory."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,14 @@ class Dataset:
         images: RGB, uint8 of shape (N, H, W, 3).
         labels: Positions in `class_names`, int64 of shape (N,).
         class_names: Sorted.
-        bad: What was passed over because it cannot be read, as "id: reason".
+        bad: What was passed over because it cannot be read: reasons by item id.
     """
 
     item_ids: tuple[str, ...]
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
-    bad: tuple[str, ...] = ()
+    bad: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -81,14 +81,15 @@ def load(data: Path, width: int, height: int, *, threads: int, max_bad_images: i
 
     with ThreadPoolExecutor(threads) as pool:
         faults = list(tqdm(pool.map(fill, range(len(item_ids))), "decode", len(item_ids), unit="img", disable=None))
-    bad = tuple(f"{item_id}: {fault}" for item_id, fault in zip(item_ids, faults, strict=True) if fault is not None)
+    bad = {item_id: fault for item_id, fault in zip(item_ids, faults, strict=True) if fault is not None}
     if not bad:
         return Dataset(item_ids=item_ids, images=images, labels=labels, class_names=class_names)
     if len(bad) > max_bad_images:
+        listed = [f"{item_id}: {fault}" for item_id, fault in bad.items()]
         more = f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
         raise DataError(
             f"{data}: {len(bad)} of {len(item_ids)} images cannot be read; allowed are {max_bad_images}"
-            f" (max_bad_images): {'; '.join(bad[:_LISTED])}{more}"
+            f" (--max-bad-images): {'; '.join(listed[:_LISTED])}{more}"
         )
     good = np.flatnonzero([fault is None for fault in faults])
     _refuse_lonely(class_names, labels[good], f"{data}, without {len(bad)} that cannot be read")

@@ -41,7 +41,8 @@ class Bundle:
         name: What it is called.
         digest: The model's id.
         class_names: The classes it was trained on.
-        history: The validations of its training, as `bundle.json` has them; None where it has none.
+        history: How its training went, as `bundle.json` has it; None where it has none.
+        group_regex: By which its training kept groups of images on one side; None where it did not.
         split: Item ids by part, `train` and `test`; both empty where the bundle does not tell.
         width: Of the images, in pixels.
         height: Of the images, in pixels.
@@ -53,6 +54,7 @@ class Bundle:
     digest: str
     class_names: tuple[str, ...]
     history: object
+    group_regex: str | None
     split: Mapping[str, frozenset[str]]
     width: int
     height: int
@@ -97,7 +99,7 @@ def embed(bundle: Bundle, images: NDArray[np.uint8], *, threads: int) -> NDArray
 
 
 def _checked(path: Path, description: Mapping[str, Any]) -> Bundle:
-    image, embedding, files = description["image"], description["embedding"], description["files"]
+    image, embedding, files, training = (description[key] for key in ("image", "embedding", "files", "training"))
     for field, came, allowed in (
         ("schema_version", description["schema_version"], _SCHEMA_VERSION),
         ("image.colour", image["colour"], "RGB"),
@@ -129,7 +131,8 @@ def _checked(path: Path, description: Mapping[str, Any]) -> Bundle:
         name=str(description["name"]),
         digest=str(description["digest"]),
         class_names=tuple(map(str, description["class_names"])),
-        history=description["training"].get("history"),
+        history=training.get("history"),
+        group_regex=training.get("group_regex"),
         split={part: frozenset(map(str, split[part])) for part in ("train", "test")},
         width=image["width"],
         height=image["height"],

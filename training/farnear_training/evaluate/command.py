@@ -6,13 +6,13 @@ What measures is imported when it runs, so that `farnear --help` stays quick.
 import argparse
 import json
 import os
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from farnear.command import RefusedError
+
+from farnear_training.arguments import add_number, refuse_unwritable, whole
 
 DOCUMENT = "evaluation.json"
 PAGE = "evaluation.html"
@@ -29,6 +29,7 @@ examples:
   farnear evaluate bridges.bundle bridges              on the images that training held out
   farnear evaluate bridges.bundle other-town           on images of another origin: all of them
   farnear evaluate bridges.bundle bridges.tar --out report --json
+  farnear evaluate sewer.bundle sewer --split all --group-regex '^(run\\d+)_'      no frame is told by its neighbours
 
 Writes evaluation.json, with every figure, and evaluation.html, a page to read or send on, to the folder --out.
 An evaluation that stands there is replaced.
@@ -50,19 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " (default: test where DATA holds them, else all)",
     )
     parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=_whole(0, 2**32 - 1),
-        default=0,
-        help="decides all that is drawn (default: %(default)s)",
+        "--group-regex",
+        metavar="REGEX",
+        help="where classes are told from known images, those in whose path it captures the same are not among them",
     )
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=_whole(1, 1024),
-        default=os.cpu_count() or 1,
-        help="CPU threads (default: %(default)s)",
-    )
+    add_number(parser, "--max-bad-images", 0, whole(0, 10_000_000), "unreadable images to pass over; more are refused")
+    add_number(parser, "--seed", 0, whole(0, 2**32 - 1), "decides all that is drawn")
+    add_number(parser, "--threads", os.cpu_count() or 1, whole(1, 1024), "CPU threads")
     parser.add_argument("--json", action="store_true", help="print what evaluation.json holds")
 
 
@@ -82,7 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise RefusedError(f"--out: {out} is a file; allowed is a folder")
     if (out / "bundle.json").exists():
         raise RefusedError(f"--out: {out} is a bundle; allowed is another folder")
-    settings = Settings(seed=arguments.seed, threads=arguments.threads)
+    refuse_unwritable("--out", out / PAGE)
+    settings = Settings(
+        seed=arguments.seed,
+        threads=arguments.threads,
+        group_regex=arguments.group_regex,
+        max_bad_images=arguments.max_bad_images,
+    )
     try:
         findings = measure(arguments.bundle, arguments.data, arguments.split, settings)
         outcome = document(findings)
@@ -114,6 +115,7 @@ def _summary(outcome: dict[str, Any], out: Path) -> str:
     lines = [
         f"bundle   {outcome['bundle']['name']}  {outcome['bundle']['digest']}",
         f"images   {part['image_count']} of {len(outcome['classes'])} classes, part {part['name']}: {part['reason']}",
+        *(f"passed   {item_id}: {reason}" for item_id, reason in outcome["data"]["bad_images"].items()),
         *(f"note     {note}" for note in outcome["notes"]),
         "",
         f"{'retrieval':<22}{'precision@1':<26}{'R-precision':<26}MAP@R",
@@ -144,12 +146,3 @@ def _summary(outcome: dict[str, Any], out: Path) -> str:
 def _figure(interval: dict[str, float], decimals: int = 3) -> str:
     value, low, high = (f"{interval[key]:.{decimals}f}" for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,12}", text) or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r}; allowed is a whole number from {least} to {most}")
-        return int(text)
-
-    return parse

@@ -4,10 +4,11 @@ Its keys; an interval is `{"value", "low", "high"}`, 95 %, and all shares are fr
 
     schema_version      1
     bundle              path, name, digest, class_names
-    data                path, class_counts of the images measured
+    data                path, class_counts of the images measured; bad_images: what cannot be read, reasons by item id
     part                name (test, train, all), reason, image_count, reference_count, probe_count, references_are,
-                        trained_on
-    settings            seed, threads, k, perplexity, eps, min_samples, draws, query_limit, map_limit
+                        trained_on, kin_trained_on
+    settings            seed, threads, group_regex, max_bad_images, k, perplexity, eps, min_samples, draws, query_limit,
+                        map_limit
     retrieval           query_count; learned, raw_pixels and learned_minus_raw_pixels (paired), each with intervals
                         precision_at_1, r_precision, map_at_r; chance with plain numbers, as it is known exactly
     classification      k; intervals knn_accuracy, logistic_regression_accuracy, top_3_accuracy (null with three
@@ -27,6 +28,7 @@ from dataclasses import asdict
 from typing import Any
 
 from farnear_training.evaluate.findings import Findings
+from farnear_training.evaluate.notes import notes
 from farnear_training.metrics import Interval
 
 SCHEMA_VERSION = 1
@@ -51,6 +53,7 @@ def document(findings: Findings) -> dict[str, Any]:
         "data": {
             "path": str(findings.data),
             "class_counts": {figures.name: figures.image_count for figures in findings.classes},
+            "bad_images": dict(findings.bad_images),
         },
         "part": {
             "name": part.name,
@@ -60,6 +63,7 @@ def document(findings: Findings) -> dict[str, Any]:
             "probe_count": len(part.probes),
             "references_are": part.references_are,
             "trained_on": part.trained_on,
+            "kin_trained_on": part.kin_trained_on,
         },
         "settings": asdict(findings.settings),
         "retrieval": {
@@ -99,7 +103,7 @@ def document(findings: Findings) -> dict[str, Any]:
             "noise_share": asdict(drawn_map.noise_share),
             "nmi": asdict(drawn_map.nmi),
         },
-        "notes": list(findings.notes),
+        "notes": notes(findings),
         "machine": findings.conditions.machine,
         "versions": dict(findings.conditions.versions),
         "date": findings.conditions.ended.strftime("%Y-%m-%dT%H:%M:%SZ"),

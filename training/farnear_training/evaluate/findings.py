@@ -21,6 +21,8 @@ class Settings:
     Attributes:
         seed: Of all that is drawn: the split of `all`, the bootstrap, the map's start, the queries shown.
         threads: CPU threads.
+        group_regex: Images in whose path it captures the same are on one side where classes are told.
+        max_bad_images: Images that may be unreadable: they are passed over.
         k: Neighbours that vote.
         perplexity: Of t-SNE; a third of the other images where that is less.
         eps: Of DBSCAN, in map units.
@@ -32,6 +34,8 @@ class Settings:
 
     seed: int = 0
     threads: int = 1
+    group_regex: str | None = None
+    max_bad_images: int = 0
     k: int = 5
     perplexity: float = 30.0
     eps: float = 3.0
@@ -140,6 +144,7 @@ class Findings:
         data: Where the images lie.
         measured: The images measured; positions in what follows count these.
         part: Which images of DATA these are.
+        bad_images: Which ones cannot be read and were passed over: reasons by item id.
         settings: Of the evaluation.
         retrieval: Figures of retrieval.
         classification: Figures of classification.
@@ -147,7 +152,6 @@ class Findings:
         map: The map; None where there are fewer images than could make a cluster.
         examples: One image of each class, drawn.
         mistakes: The images whose nearest neighbour is of another class and most alike.
-        notes: What a reader has to know, in sentences.
         conditions: Where and when.
     """
 
@@ -155,6 +159,7 @@ class Findings:
     data: Path
     measured: Dataset
     part: Part
+    bad_images: Mapping[str, str]
     settings: Settings
     retrieval: RetrievalFigures
     classification: ClassificationFigures
@@ -162,5 +167,4 @@ class Findings:
     map: MapFigures | None
     examples: tuple[Neighbours, ...]
     mistakes: tuple[Neighbours, ...]
-    notes: tuple[str, ...]
     conditions: Conditions

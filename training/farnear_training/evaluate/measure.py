@@ -21,7 +21,6 @@ from farnear_training.evaluate.findings import (
     RetrievalFigures,
     Settings,
 )
-from farnear_training.evaluate.notes import notes
 from farnear_training.evaluate.part import Part, choose
 from farnear_training.metrics import MEASURES, Interval, askable, chance, mean_intervals, query_scores
 from farnear_training.metrics.classification import confusion, k_nearest, logistic_regression
@@ -56,8 +55,10 @@ def measure(bundle_path: Path, data_path: Path, asked: str | None, settings: Set
     """
     began = time.perf_counter()
     bundle = load_bundle(bundle_path)
-    dataset = data.load(data_path, bundle.width, bundle.height, threads=settings.threads)
-    part = choose(bundle, dataset, asked, settings.seed)
+    dataset = data.load(
+        data_path, bundle.width, bundle.height, threads=settings.threads, max_bad_images=settings.max_bad_images
+    )
+    part = choose(bundle, dataset, asked, settings.seed, group_regex=settings.group_regex)
     needed = np.union1d(part.images, part.references)
     vectors = np.zeros((len(dataset), bundle.dim), np.float32)
     vectors[needed] = embed(bundle, dataset.images[needed], threads=settings.threads)
@@ -83,7 +84,7 @@ def measure(bundle_path: Path, data_path: Path, asked: str | None, settings: Set
         map=drawn_map,
         examples=examples,
         mistakes=mistakes,
-        notes=tuple(notes(part, measured, retrieval, classification, drawn_map, settings)),
+        bad_images=dataset.bad,
         conditions=observe(seconds=time.perf_counter() - began),
     )
 

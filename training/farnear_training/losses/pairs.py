@@ -1,5 +1,7 @@
 """Which two images of a batch belong together, and how far apart they lie. B batch, D embedding."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,6 @@ def mean_over(losses: Tensor, counted: Tensor) -> Tensor:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Raises ValueError unless the setting called `name` is a number above 0."""
-    if not value > 0:
-        raise ValueError(f"{name}: {value}; allowed is more than 0")
+    """Raises ValueError unless the setting called `name` is a finite number above 0."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name}: {value}; allowed is a finite number more than 0")

@@ -37,6 +37,9 @@ class EfficientNetLite0(Network):
     (x - 127) / 128, x in 0..255. Nothing is drawn in training (no dropout, no stochastic depth), so that a step stays a
     function of its seed.
 
+    The backbone's batch norms keep ImageNet's statistics, in training too: with those of each batch, fine-tuning on
+    steel (NEU, 96 px, batches of 32) had a MAP@R on validation images of 0.60 after 15 steps, with ImageNet's 0.97.
+
     Args:
         image_size: Width and height of the images in pixels, a multiple of 32: five strides halve the side, and while
             it is even each pads as it did where the weights were learned (224 pixels).
@@ -63,15 +66,25 @@ class EfficientNetLite0(Network):
         self.head = nn.Linear(FEATURE_MAPS, embedding_dim)
         nn.init.kaiming_normal_(self.head.weight, nonlinearity="linear")
         nn.init.zeros_(self.head.bias)
-        self.frozen = False
         if pretrained:
             self.backbone.load_state_dict(_imagenet_weights())
 
     def embed(self, pixels_B3HW: Tensor) -> Outputs:
         """Embeds pixels in [0, 1], float of shape (B, 3, H, W)."""
-        features = self.backbone((pixels_B3HW * 255 - 127) / 128)
+        features = self._features(pixels_B3HW)
         reduction = self.head(features.mean(dim=(2, 3)))
         return Outputs(functional.normalize(reduction.float()), features, reduction)
+
+    def pooled(self, pixels_B3HW: Tensor) -> Tensor:
+        """The mean of each feature map, of shape (B, 1280): all that the head sees of pixels as `embed` takes them."""
+        return self._features(pixels_B3HW).mean(dim=(2, 3))
+
+    def embed_pooled(self, pooled_BK: Tensor) -> Tensor:
+        """The embeddings, unit vectors of shape (B, D), of what `pooled` gives."""
+        return functional.normalize(self.head(pooled_BK).float())
+
+    def _features(self, pixels_B3HW: Tensor) -> Tensor:
+        return cast(Tensor, self.backbone((pixels_B3HW * 255 - 127) / 128))
 
     def heatmaps(self, outputs: Outputs) -> Tensor:
         """Grad-CAM of shape (B, h, w), as `Network.heatmaps` says.
@@ -83,15 +96,14 @@ class EfficientNetLite0(Network):
         return functional.relu(torch.einsum("bk,bkhw->bhw", alpha_BK, outputs.features))
 
     def train(self, mode: bool = True) -> "EfficientNetLite0":
-        """Sets the mode; a frozen backbone stays in eval mode, or its batch norms would drift."""
+        """Sets the mode of all but the backbone, which stays in eval mode for its batch norms."""
         super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
+        self.backbone.eval()
         return self
 
 
 def freeze_backbone(model: Network) -> None:
-    """Leaves only the head of `model` to be trained: the backbone's weights and batch norms stay as they are.
+    """Leaves only the head of `model` to be trained: the backbone stays as it is.
 
     Raises ValueError for a network without a backbone.
     """
@@ -99,8 +111,7 @@ def freeze_backbone(model: Network) -> None:
         raise ValueError(  # noqa: TRY004 - a network is chosen by its name, and this name is the wrong value
             f"network: {model.name!r} has no backbone to freeze; allowed is {EfficientNetLite0.name}"
         )
-    model.frozen = True
-    model.backbone.requires_grad_(False).eval()
+    model.backbone.requires_grad_(False)
 
 
 class _Backbone(nn.Module):

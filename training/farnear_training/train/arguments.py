@@ -2,12 +2,12 @@
 
 import argparse
 import dataclasses
-import math
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from farnear_training.arguments import add_number, between, whole
 
 if TYPE_CHECKING:
     from farnear_training.train.settings import TrainSettings
@@ -39,6 +39,9 @@ examples:
   farnear train bridges.tar --out small.bundle --image-size 64 --learning-rate 1e-3      smaller, quicker
   farnear train cells --out cells.bundle --augmentation flips-erasing      subjects without an up or a left
   farnear train bridges --out b.bundle --validate-every 100 --patience 5      end when it gets no better
+  farnear train steel --out s.bundle --network efficientnet-lite0 --freeze-backbone --augmentation none \\
+      --image-size 192 --embedding-dim 128 --loss supcon --learning-rate 1e-3 --iterations 200
+          start from ImageNet: minutes without a GPU, and often the best with few images
   farnear train sewer --out s.bundle --group-regex '^(run\\d+)_'      frames of one run stay on one side
   farnear train bridges --preview-augmentation changes.png --augmentation simclr      look, do not train
 
@@ -64,12 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     data = parser.add_argument_group("data")
-    _add_number(data, "--image-size", 160, whole(8, 1024), "width and height in pixels")
-    _add_number(data, "--test-fraction", 0.3, between(0, 1), "share of every class held out for the evaluation")
+    add_number(data, "--image-size", 160, whole(8, 1024), "width and height in pixels")
+    add_number(data, "--test-fraction", 0.3, between(0, 1), "share of every class held out for the evaluation")
     data.add_argument(
         "--group-regex", metavar="REGEX", help="images in whose path it captures the same stay on one side of the split"
     )
-    _add_number(data, "--max-bad-images", 0, whole(0, 10_000_000), "images that may be unreadable and are passed over")
+    add_number(data, "--max-bad-images", 0, whole(0, 10_000_000), "unreadable images to pass over; more are refused")
     data.add_argument(
         "--augmentation",
         choices=AUGMENTATIONS,
@@ -79,8 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     network = parser.add_argument_group("network")
     network.add_argument("--network", choices=NETWORKS, default="mn-pair-cnn", help="default: %(default)s")
-    network.add_argument("--freeze-backbone", action="store_true", help="train the head of a pretrained network alone")
-    _add_number(network, "--embedding-dim", 16, whole(2, 4096), "values in a vector")
+    network.add_argument(
+        "--freeze-backbone",
+        action="store_true",
+        help="train the head of a pretrained network alone; with --augmentation none the rest runs once, not each step",
+    )
+    add_number(network, "--embedding-dim", 16, whole(2, 4096), "values in a vector")
 
     loss = parser.add_argument_group("loss", "Of these options a loss takes those that it has.")
     loss.add_argument("--loss", choices=LOSSES, default="mn-pair", help="what is minimised (default: %(default)s)")
@@ -97,15 +104,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loss.add_argument("--mining", choices=MINING, help="how triplets are chosen")
 
     run = parser.add_argument_group("run")
-    _add_number(run, "--iterations", 2000, whole(1, 10_000_000), "training steps")
-    _add_number(run, "--batch-size", 128, whole(2, 65_536), "images a step")
+    add_number(run, "--iterations", 2000, whole(1, 10_000_000), "training steps")
+    add_number(run, "--batch-size", 128, whole(2, 65_536), "images a step")
     run.add_argument(
         "--sampler", choices=SAMPLERS, default="uniform", help="how a batch is drawn (default: %(default)s)"
     )
     run.add_argument(
         "--images-per-class", metavar="N", type=whole(2, 65_536), help="of the sampler m-per-class (default: 4)"
     )
-    _add_number(run, "--learning-rate", 1e-4, between(0, 1), "step size of Adam")
+    add_number(run, "--learning-rate", 1e-4, between(0, 1), "step size of Adam")
     run.add_argument(
         "--validate-every",
         metavar="N",
@@ -118,8 +125,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 10_000_000),
         help="validations without a better MAP@R that end the run; the best weights are kept",
     )
-    _add_number(run, "--seed", 0, whole(0, 2**32 - 1), "decides the split and all that is drawn")
-    _add_number(run, "--threads", os.cpu_count() or 1, whole(1, 1024), "CPU threads")
+    add_number(run, "--seed", 0, whole(0, 2**32 - 1), "decides the split and all that is drawn")
+    add_number(run, "--threads", os.cpu_count() or 1, whole(1, 1024), "CPU threads")
 
 
 def settings_of(arguments: argparse.Namespace, class_count: int) -> "TrainSettings":
@@ -154,38 +161,6 @@ def check(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         name, _, what = str(error).partition(":")
         arguments.usage_error(f"argument --{name.replace('_', '-')}:{what}")
-
-
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Reads a whole number in these bounds."""
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,12}", text) or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r}; allowed is a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def between(low: float, high: float) -> Callable[[str], float]:
-    """Reads a number between these two."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low < value < high:
-            raise argparse.ArgumentTypeError(f"{text!r}; allowed is a number above {low} and below {high}")
-        return value
-
-    return parse
-
-
-def _add_number(
-    group: argparse._ArgumentGroup, flag: str, default: float, kind: Callable[[str], float], text: str
-) -> None:
-    group.add_argument(flag, metavar="N", type=kind, default=default, help=f"{text} (default: %(default)s)")
 
 
 def _count_or_all(text: str) -> int | str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from farnear_training.data import Dataset
@@ -27,10 +28,11 @@ class ResumeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A run after `step` steps: its validations so far and its tensors by name."""
+    """A run after `step` steps: its validations so far, the loss of every step, and its tensors by name."""
 
     step: int
     history: tuple[Validation, ...]
+    losses: tuple[float, ...]
     tensors: dict[str, Tensor]
 
 
@@ -48,7 +50,9 @@ def save(folder: Path, checkpoint: Checkpoint, origin: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = folder / f"step-{checkpoint.step:08d}.safetensors"
     unfinished = tensors.with_suffix(".tmp")
-    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}, unfinished)
+    content = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    content["losses"] = torch.tensor(checkpoint.losses, dtype=torch.float64)
+    safetensors.torch.save_file(content, unfinished)
     _put(unfinished, tensors)
     unfinished = folder / "checkpoint.tmp"
     history = [asdict(validation) for validation in checkpoint.history]
@@ -76,10 +80,12 @@ def load(folder: Path, origin: dict[str, Any]) -> Checkpoint | None:
                 raise ResumeError(f"{folder}: {field} was {before}, now {now}; allowed is the same")
         if any(description[part] != origin[part] for part in ("images", "validation_images")):
             raise ResumeError(f"{folder}: is of other training images; allowed is the same data, split and image size")
+        tensors = safetensors.torch.load_file(folder / description["tensors"])
         return Checkpoint(
             step=int(description["step"]),
             history=tuple(Validation(**row) for row in description["history"]),
-            tensors=safetensors.torch.load_file(folder / description["tensors"]),
+            losses=tuple(tensors.pop("losses").tolist()),
+            tensors=tensors,
         )
     except (
         OSError,

@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from farnear_training.augment import Augmentation
 from farnear_training.data import Dataset
-from farnear_training.models import Network, build, freeze_backbone, to_pixels
+from farnear_training.models import EfficientNetLite0, Network, build, freeze_backbone, to_pixels
 from farnear_training.samplers import SAMPLERS, m_per_class
 from farnear_training.train.checkpoint import Checkpoint, ResumeError, load, origin, save
+from farnear_training.train.frozen import head_alone
 from farnear_training.train.settings import TrainSettings
 from farnear_training.train.validation import Validation, best_of, out_of_patience, validate
 
@@ -36,6 +37,7 @@ class Trained:
         step: The steps behind its weights; with `patience` those of the best validation.
         steps: The steps taken in all.
         history: The validations in order.
+        losses: Of every step taken.
         seconds_per_step: The mean of this run's steps, with validations and checkpoints.
     """
 
@@ -43,6 +45,7 @@ class Trained:
     step: int
     steps: int
     history: tuple[Validation, ...]
+    losses: tuple[float, ...]
     seconds_per_step: float
 
 
@@ -92,14 +95,20 @@ def train(
     of = origin(settings.origin(), dataset, validation)
     start = 0
     history: list[Validation] = []
+    losses: list[float] = []
     best: dict[str, Tensor] = {}
     saved = load(checkpoints, of) if resume else None
     if saved is not None:
-        start, history, best = saved.step, list(saved.history), _restore(model, optimizer, saved.tensors, checkpoints)
+        start, history, losses = saved.step, list(saved.history), list(saved.losses)
+        best = _restore(model, optimizer, saved.tensors, checkpoints)
     if start > settings.iterations:
         raise ResumeError(
             f"{checkpoints}: is at step {start}; allowed are at least as many iterations, not {settings.iterations}"
         )
+
+    embed_again = None
+    if isinstance(model, EfficientNetLite0) and settings.freeze_backbone and settings.augmentation == "none":
+        embed_again = head_alone(model, dataset)
 
     began = time.perf_counter()
     done = stands = start
@@ -108,21 +117,24 @@ def train(
         while done < settings.iterations and not ended:
             seed = int(np.random.SeedSequence([settings.seed, done]).generate_state(1, np.uint64)[0])
             indices = sampler(dataset.labels, settings.batch_size, settings.seed, done)
-            images = torch.from_numpy(dataset.images[indices]).to(device)
             labels = torch.from_numpy(dataset.labels[indices]).to(device)
-            pixels = augment(to_pixels(images), seed)
-
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                embeddings = model.embed(pixels).embedding
+            if embed_again is None:
+                images = torch.from_numpy(dataset.images[indices]).to(device)
+                pixels = augment(to_pixels(images), seed)
+                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                    embeddings = model.embed(pixels).embedding
+            else:
+                embeddings = embed_again(indices)
             loss = settings.loss(embeddings, labels, torch.Generator().manual_seed(seed))
 
             value = loss.item()  # waits for the GPU; a step that must not be taken has to be known before it is
             if not math.isfinite(value):
-                raise DivergedError(_diverged(f"loss: {value} at step {done + 1}", checkpoints, stands, settings))
+                raise DivergedError(_diverged(f"loss: {value} at step {done + 1}", checkpoints, stands, done, settings))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # Torch has not typed it
             optimizer.step()
             done += 1
+            losses.append(value)
             if watch is not None:
                 watch(done, {"loss": value})
 
@@ -142,9 +154,10 @@ def train(
                 tensors = _state(model, optimizer, best)
                 if not all(tensor.isfinite().all() for tensor in tensors.values()):
                     raise DivergedError(
-                        _diverged(f"weights: not finite after step {done}", checkpoints, stands, settings)
+                        _diverged(f"weights: not finite after step {done}", checkpoints, stands, done, settings)
                     )
-                save(checkpoints, Checkpoint(step=done, history=tuple(history), tensors=tensors), of)
+                state = Checkpoint(step=done, history=tuple(history), losses=tuple(losses), tensors=tensors)
+                save(checkpoints, state, of)
                 stands = done
     seconds = time.perf_counter() - began
 
@@ -158,6 +171,7 @@ def train(
         step=done if kept is None else kept.step,
         steps=done,
         history=tuple(history),
+        losses=tuple(losses),
         seconds_per_step=seconds / max(1, done - start),
     )
 
@@ -175,11 +189,12 @@ def _lay_out(model: Network, memory_format: torch.memory_format) -> None:
     model.to(memory_format=memory_format)  # type: ignore[call-overload]  # Torch's stubs leave it out
 
 
-def _diverged(what: str, checkpoints: Path, stands: int, settings: TrainSettings) -> str:
+def _diverged(what: str, checkpoints: Path, stands: int, done: int, settings: TrainSettings) -> str:
     checkpoint = (
         f"the checkpoint of step {stands} in {checkpoints} stands" if stands else "no checkpoint was written yet"
     )
-    return f"{what}; {checkpoint}; a lower learning rate than {settings.learning_rate} helps"
+    helps = f"a lower learning rate than {settings.learning_rate} helps" if done else f"{settings.loss} cannot be used"
+    return f"{what}; {checkpoint}; {helps}"
 
 
 def _state(model: Network, optimizer: torch.optim.Adam, best: Mapping[str, Tensor]) -> dict[str, Tensor]:

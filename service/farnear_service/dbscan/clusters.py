@@ -1,0 +1,184 @@
+"""Clusters as lists of cells that are joined and taken apart, and the journal of what a batch did to them."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from farnear_service.dbscan.tables import NONE, Rows, Tables
+
+Numbers = NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def count(g: Tables, cell: np.int32, cores: np.int32, members: np.int32) -> None:
+    """Adds to the counts of a cell, and of its cluster if it is in one."""
+    g.cells[cell].cores += cores
+    g.cells[cell].members += members
+    cluster = g.cells[cell].cluster
+    if cluster != NONE:
+        g.clusters[cluster].cores += cores
+        g.clusters[cluster].members += members
+        _touch(g, cluster)
+
+
+@njit(cache=True, nogil=True)
+def new_cluster(g: Tables) -> np.int32:
+    """An empty cluster without an identity, which a cell has to enter next."""
+    store = g.store[0]
+    cluster = store.free_cluster
+    if cluster == NONE:
+        cluster = store.clusters
+        store.clusters += 1
+    else:
+        store.free_cluster = g.clusters[cluster].first
+    g.clusters[cluster].id = NONE
+    g.clusters[cluster].first = NONE
+    store.restructured = 1
+    return cluster
+
+
+@njit(cache=True, nogil=True)
+def found(g: Tables, cell: np.int32) -> None:
+    """Makes a cell, which is in no cluster, one of its own."""
+    enter(g, cell, new_cluster(g))
+
+
+@njit(cache=True, nogil=True)
+def enter(g: Tables, cell: np.int32, cluster: np.int32) -> None:
+    """Puts a cell, which is in no cluster, into one."""
+    _note(g, cell)
+    first = g.clusters[cluster].first
+    if first != NONE:
+        g.cells[first].previous = cell
+    g.cells[cell].next = first
+    g.cells[cell].previous = NONE
+    g.cells[cell].cluster = cluster
+    g.clusters[cluster].first = cell
+    g.clusters[cluster].cells += 1
+    g.clusters[cluster].cores += g.cells[cell].cores
+    g.clusters[cluster].members += g.cells[cell].members
+    _touch(g, cluster)
+
+
+@njit(cache=True, nogil=True)
+def leave(g: Tables, cell: np.int32) -> None:
+    """Takes a cell out of its cluster, which ends with its last cell."""
+    _note(g, cell)
+    cluster, after, before = g.cells[cell].cluster, g.cells[cell].next, g.cells[cell].previous
+    if before == NONE:
+        g.clusters[cluster].first = after
+    else:
+        g.cells[before].next = after
+    if after != NONE:
+        g.cells[after].previous = before
+    g.cells[cell].cluster = NONE
+    g.clusters[cluster].cells -= 1
+    g.clusters[cluster].cores -= g.cells[cell].cores
+    g.clusters[cluster].members -= g.cells[cell].members
+    _touch(g, cluster)
+    if g.clusters[cluster].cells == 0:
+        g.clusters[cluster].first = g.store[0].free_cluster
+        g.store[0].free_cluster = cluster
+        g.store[0].restructured = 1
+
+
+@njit(cache=True, nogil=True)
+def join(g: Tables, one: np.int32, other: np.int32) -> None:
+    """Makes the clusters of two cells one, in as many steps as the smaller has cells.
+
+    So while clusters only grow, a cell moves at most log2(n) times.
+    """
+    target, source = g.cells[one].cluster, g.cells[other].cluster
+    if target == source:
+        return
+    if g.clusters[target].cells < g.clusters[source].cells:
+        target, source = source, target
+    for _ in range(g.clusters[source].cells):
+        cell = g.clusters[source].first
+        leave(g, cell)
+        enter(g, cell, target)
+
+
+@njit(cache=True, nogil=True)
+def _note(g: Tables, cell: np.int32) -> None:
+    if not g.cells[cell].noted:
+        cluster = g.cells[cell].cluster
+        g.cells[cell].noted = 1
+        g.cells[cell].before = NONE if cluster == NONE else g.clusters[cluster].id
+        g.lists[g.store[0].moved].moved = cell
+        g.store[0].moved += 1
+
+
+@njit(cache=True, nogil=True)
+def _touch(g: Tables, cluster: np.int32) -> None:
+    if not g.clusters[cluster].touched:
+        g.clusters[cluster].touched = 1
+        g.lists[g.store[0].touched].touched = cluster
+        g.store[0].touched += 1
+
+
+@njit(cache=True, nogil=True)
+def clear_journal(g: Tables) -> None:
+    """Begins the next batch."""
+    store = g.store[0]
+    for i in range(store.moved):
+        g.cells[g.lists[i].moved].noted = 0
+    for i in range(store.touched):
+        g.clusters[g.lists[i].touched].touched = 0
+    store.promoted = store.moved = store.touched = store.restructured = 0
+
+
+@njit(cache=True, nogil=True)
+def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
+    """How many core points of which identity before the batch are core points of which cluster now.
+
+    Only of clusters that the batch touched. A pair may come more than once. O(what the batch did).
+    """
+    store = g.store[0]
+    ids = np.empty(store.moved + store.touched, np.int64)
+    clusters = np.empty(len(ids), np.int32)
+    cores = np.empty(len(ids), np.int32)
+    # What each cell and each cluster has kept: its core points without those that were promoted.
+    for i in range(store.moved):
+        g.cells[g.lists[i].moved].waiting = 0
+    for i in range(store.touched):
+        g.clusters[g.lists[i].touched].mark = g.clusters[g.lists[i].touched].cores
+    for i in range(store.promoted):
+        p = g.lists[i].promoted
+        if g.points[p].anchor == p:
+            cell = g.points[p].cell
+            g.clusters[g.cells[cell].cluster].mark -= 1
+            if g.cells[cell].noted:
+                g.cells[cell].waiting += 1
+    found = 0
+    for i in range(store.moved):
+        cell = g.lists[i].moved
+        cluster = g.cells[cell].cluster
+        if cluster != NONE:
+            kept = g.cells[cell].cores - g.cells[cell].waiting
+            g.clusters[cluster].mark -= kept
+            if g.cells[cell].before != NONE:
+                ids[found], clusters[found], cores[found] = g.cells[cell].before, cluster, kept
+                found += 1
+    for i in range(store.touched):
+        cluster = g.lists[i].touched
+        if g.clusters[cluster].cells > 0 and g.clusters[cluster].id != NONE:
+            ids[found], clusters[found], cores[found] = g.clusters[cluster].id, cluster, g.clusters[cluster].mark
+            found += 1
+    return ids[:found], clusters[:found], cores[:found]
+
+
+@njit(cache=True, nogil=True)
+def smallest_keys(g: Tables, clusters: Rows) -> Numbers:
+    """The smallest key of a core point of each of the clusters."""
+    smallest = np.full(len(clusters), np.iinfo(np.int64).max)
+    for i in range(len(clusters)):
+        cell = g.clusters[clusters[i]].first
+        while cell != NONE:
+            p = g.cells[cell].first
+            while p != NONE:
+                if g.points[p].anchor == p:
+                    smallest[i] = min(smallest[i], g.points[p].key)
+                p = g.points[p].next
+            cell = g.cells[cell].next
+    return smallest

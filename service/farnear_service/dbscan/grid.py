@@ -1,0 +1,159 @@
+"""The plane in square cells whose diagonal is just under eps (after Gunawan 2013).
+
+Points of one cell are all within eps of each other: so in a cell of `min_samples` points, a full one, all points are core and
+nobody counts their neighbours. The neighbours of a point lie in the 5 x 5 cells around its own. Two cells are linked while
+a core point of one is within eps of a core point of the other, so clusters are the connected cells.
+
+What is within eps is decided as scikit-learn's k-d tree decides it in its leaves: dx * dx + dy * dy <= eps * eps, every
+operation rounded to float64 by itself.
+"""
+
+import numpy as np
+from numba import njit
+
+from farnear_service.dbscan.hashing import drop, find, put
+from farnear_service.dbscan.points import is_core
+from farnear_service.dbscan.tables import NONE, Tables
+
+# A cell is this much smaller than eps / sqrt(2), and columns and rows lie within MAX_CELL. Then a quotient x / side is off by
+# at most 2**-23 cells, and no two points that rounding puts into one cell are farther apart than eps.
+MARGIN = 2.0**-20
+MAX_CELL = 2**30
+
+# Ways from a cell to those around it, itself among them: 5 * (rows + 2) + (columns + 2).
+WAYS = 25
+HERE = 12
+
+_ROW = 2**32  # a cell's key is _ROW * row + column
+
+
+@njit(cache=True, nogil=True)
+def squared_distance(g: Tables, p: np.int32, q: np.int32) -> float:
+    dx = g.points[p].x - g.points[q].x
+    dy = g.points[p].y - g.points[q].y
+    return dx * dx + dy * dy
+
+
+@njit(cache=True, nogil=True)
+def is_full(g: Tables, cell: np.int32) -> bool:
+    return g.cells[cell].points >= g.store[0].min_samples
+
+
+@njit(cache=True, nogil=True)
+def cell_in_way(g: Tables, cell: np.int32, way: int) -> np.int32:
+    """The cell that lies in that way, or NONE where no point is."""
+    if way == HERE:
+        return cell
+    return find(g.cell_of, g.cells["key"], g.cells[cell].key + _ROW * (way // 5 - 2) + (way % 5 - 2))
+
+
+@njit(cache=True, nogil=True)
+def find_near(g: Tables, p: np.int32) -> int:
+    """Lists the cells that can have points within eps of p, each `near` with its `way`; returns how many.
+
+    All are looked up before one is read: so the processor waits for several at once where memory is slow.
+    """
+    u = g.points[p].x / g.store[0].side
+    v = g.points[p].y / g.store[0].side
+    u -= np.floor(u)
+    v -= np.floor(v)
+    near = 0
+    for i in range(-2, 3):
+        gap_v = i - v if i > 0 else (v - i - 1 if i < 0 else 0.0)
+        for j in range(-2, 3):
+            gap_u = j - u if j > 0 else (u - j - 1 if j < 0 else 0.0)
+            if gap_u * gap_u + gap_v * gap_v <= g.store[0].reach:
+                way = 5 * i + j + HERE
+                cell = cell_in_way(g, g.points[p].cell, way)
+                if cell != NONE:
+                    g.lists[near].near = cell
+                    g.lists[near].way = way
+                    near += 1
+    return near
+
+
+@njit(cache=True, nogil=True)
+def enter_grid(g: Tables, p: np.int32, x: float, y: float) -> None:
+    """Puts a point into the cell at (x, y)."""
+    g.points[p].x = x
+    g.points[p].y = y
+    cell = _cell_at(g, x, y)
+    first = g.cells[cell].first
+    if first != NONE:
+        g.points[first].previous = p
+    g.points[p].cell = cell
+    g.points[p].next = first
+    g.points[p].previous = NONE
+    g.cells[cell].first = p
+    g.cells[cell].points += 1
+
+
+@njit(cache=True, nogil=True)
+def leave_grid(g: Tables, p: np.int32) -> None:
+    """Takes a point out of its cell's list; the cell stays, even if it is empty."""
+    cell, after, before = g.points[p].cell, g.points[p].next, g.points[p].previous
+    if before == NONE:
+        g.cells[cell].first = after
+    else:
+        g.points[before].next = after
+    if after != NONE:
+        g.points[after].previous = before
+    g.cells[cell].points -= 1
+
+
+@njit(cache=True, nogil=True)
+def remove_cell(g: Tables, cell: np.int32) -> None:
+    """Gives back the row of an empty cell."""
+    drop(g.cell_of, g.cells["key"], cell)
+    g.cells[cell].next = g.store[0].free_cell
+    g.store[0].free_cell = cell
+
+
+@njit(cache=True, nogil=True)
+def link(g: Tables, cell: np.int32, other: np.int32, way: int) -> None:
+    g.cells[cell].links |= 1 << way
+    g.cells[other].links |= 1 << (WAYS - 1 - way)
+
+
+@njit(cache=True, nogil=True)
+def unlink(g: Tables, cell: np.int32, other: np.int32, way: int) -> None:
+    g.cells[cell].links &= ~(1 << way)
+    g.cells[other].links &= ~(1 << (WAYS - 1 - way))
+
+
+@njit(cache=True, nogil=True)
+def meet(g: Tables, cell: np.int32, other: np.int32) -> bool:
+    """Whether a core point of one cell is within eps of one of the other. Mostly one of the first pairs is."""
+    p = g.cells[cell].first
+    while p != NONE:
+        q = g.cells[other].first if is_core(g, p) else NONE
+        while q != NONE:
+            if is_core(g, q) and squared_distance(g, p, q) <= g.store[0].squared_eps:
+                return True
+            q = g.points[q].next
+        p = g.points[p].next
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _cell_at(g: Tables, x: float, y: float) -> np.int32:
+    key = _ROW * np.int64(np.floor(y / g.store[0].side)) + np.int64(np.floor(x / g.store[0].side))
+    cell = find(g.cell_of, g.cells["key"], key)
+    if cell == NONE:
+        store = g.store[0]
+        cell = store.free_cell
+        if cell == NONE:
+            cell = store.cells
+            store.cells += 1
+        else:
+            store.free_cell = g.cells[cell].next
+        g.cells[cell].key = key
+        g.cells[cell].first = NONE
+        g.cells[cell].points = 0
+        g.cells[cell].cores = 0
+        g.cells[cell].members = 0
+        g.cells[cell].links = 0
+        g.cells[cell].cluster = NONE
+        g.cells[cell].reached = NONE
+        put(g.cell_of, g.cells["key"], cell)
+    return cell

@@ -1,0 +1,96 @@
+"""What the insertion of a point changes in the plane (Ester et al. 1998, section 4.2).
+
+The paper tells four cases apart by the clusters of the core points around the points that become core. Here each point that
+becomes core is looked at alone: it is a cluster of its own, joined with every core point within eps. Noise, creation,
+absorption and merge follow, also several of them from one insertion.
+"""
+
+import numpy as np
+from numba import njit
+
+from farnear_service.dbscan.clusters import found, join
+from farnear_service.dbscan.grid import enter_grid, find_near, is_full, link, squared_distance
+from farnear_service.dbscan.points import add_point, belong, is_core, is_nearer, note_promotion
+from farnear_service.dbscan.tables import NONE, Tables
+
+
+@njit(cache=True, nogil=True)
+def insert_points(g: Tables, keys: np.ndarray, positions: np.ndarray) -> None:
+    for i in range(len(keys)):
+        p = add_point(g, keys[i])
+        enter_grid(g, p, positions[i, 0], positions[i, 1])
+        gained = _count_in(g, p)
+        for j in range(gained):
+            _promote(g, g.lists[j].changed)
+
+
+@njit(cache=True, nogil=True)
+def _count_in(g: Tables, p: np.int32) -> int:
+    """Counts p and its neighbours, and anchors p; lists the points that `changed` to core, returns how many."""
+    here = g.points[p].cell
+    gained = 0
+    if g.cells[here].points == g.store[0].min_samples:
+        q = g.cells[here].first
+        while q != NONE:
+            if q != p and not is_core(g, q):
+                g.lists[gained].changed = q
+                gained += 1
+            q = g.points[q].next
+    full_here = is_full(g, here)
+    neighbours = 1
+    nearest, distance = NONE, 0.0
+    for i in range(find_near(g, p)):
+        cell = g.lists[i].near
+        full = is_full(g, cell)
+        if full and full_here:
+            continue
+        q = g.cells[cell].first
+        while q != NONE:
+            squared = squared_distance(g, p, q)
+            if q != p and squared <= g.store[0].squared_eps:
+                neighbours += 1
+                if not full:
+                    g.points[q].neighbours += 1
+                    if g.points[q].neighbours == g.store[0].min_samples:
+                        g.lists[gained].changed = q
+                        gained += 1
+                if is_core(g, q) and is_nearer(g, squared, q, distance, nearest):
+                    nearest, distance = q, squared
+            q = g.points[q].next
+    g.points[p].neighbours = neighbours
+    if full_here or neighbours >= g.store[0].min_samples:
+        g.lists[gained].changed = p
+        gained += 1
+    else:
+        belong(g, p, nearest)
+    return gained
+
+
+@njit(cache=True, nogil=True)
+def _promote(g: Tables, p: np.int32) -> None:
+    """Makes p core: its cluster is one with those of the core points around, and border points it is nearest to join it."""
+    here = g.points[p].cell
+    belong(g, p, p)
+    note_promotion(g, p)
+    if g.cells[here].cluster == NONE:
+        found(g, here)
+    for i in range(find_near(g, p)):
+        cell, way = g.lists[i].near, g.lists[i].way
+        linking = cell != here and g.cells[cell].cores > 0 and not (g.cells[here].links >> way) & 1
+        full = is_full(g, cell)
+        q = g.cells[cell].first if linking or not full else NONE
+        while q != NONE:
+            squared = squared_distance(g, p, q)
+            if squared <= g.store[0].squared_eps:
+                if not is_core(g, q):
+                    anchor = g.points[q].anchor
+                    distance = squared_distance(g, q, anchor) if anchor != NONE else 0.0
+                    if is_nearer(g, squared, p, distance, anchor):
+                        belong(g, q, p)
+                elif linking:
+                    link(g, here, cell, way)
+                    join(g, here, cell)
+                    linking = False
+                    if full:
+                        break
+            q = g.points[q].next

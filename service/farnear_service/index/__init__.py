@@ -1,0 +1,17 @@
+"""Search at both ends of the cosine scale: exact in one pass over all items, or approximate with a measured recall.
+
+scan          float32 scores in one pass, candidates for both ends
+ranking       float64 and item ids decide the order
+exact         both together, until nothing can be missing
+generation    one consistent state of the items, and its search
+index         generations in a row, under one writer
+"""
+
+from farnear_service.index.approximate import Approximate
+from farnear_service.index.build import build
+from farnear_service.index.generation import Generation
+from farnear_service.index.index import Index
+from farnear_service.index.ranking import Position
+from farnear_service.index.scan import warm_up
+
+__all__ = ["Approximate", "Generation", "Index", "Position", "build", "warm_up"]
