@@ -1,13 +1,13 @@
 """Is every acknowledged write there after a server was killed, whole and once?
 
 Each round, writers send batches, single items, streams, deletions and interactions of users over gRPC to a real
-`farnear serve`, which is killed (SIGKILL) at a random moment, sometimes while it starts. Files that it derives from the store
-are deleted, cut, changed by a bit or replaced by an older copy; it is started again, and all that it has is compared
-with what the writers noted: what was acknowledged, and what was under way when the server died, which must be there as a
-whole or not at all. Vectors are compared by searching: NumPy's brute force over what must be there gives the hits at both ends.
-Last, SQLite checks its own file.
+`farnear serve`, which is killed (SIGKILL) at a random moment, sometimes while it starts. Files that it derives from the
+store are deleted, cut, changed by a bit or replaced by an older copy. It is started again, and all that it has is
+compared with what the writers noted: what was acknowledged, and what was under way when the server died, which must be
+there as a whole or not at all. Vectors are compared by searching: NumPy's brute force over what must be there gives the
+hits at both ends. Last, SQLite checks its own file.
 
-A killed process leaves the page cache behind; what a loss of power leaves is the matter of tests/e2e/test_power_loss.py.
+A killed process leaves the page cache behind; what a loss of power leaves is shown by tests/e2e/test_power_loss.py.
 """
 
 import argparse
@@ -16,10 +16,10 @@ import signal
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,6 @@ from serving import Calls, Server, write_bundle
 DIM = 16
 WRITERS = 4
 IDS = 120  # of each writer
-WINDOW = 4  # batches of a stream that wait for their answer
 
 Key: TypeAlias = tuple[str, str]  # ("item", item id) or ("met", item id)
 Change: TypeAlias = dict[Key, int | None]  # the version that is written under each key, None where it is deleted
@@ -49,16 +48,21 @@ class Journal:
     standing: dict[Key, int] = field(default_factory=dict)
     pending: list[Change] = field(default_factory=list)
     version: int = 0
+    answers: int = 0
 
     def begin(self, change: Change) -> Change:
+        """Notes a call before it is sent."""
         self.pending.append(change)
         return change
 
     def acknowledge(self, change: Change) -> None:
+        """Notes that a call was answered."""
         self.pending.remove(change)
         self.apply(change)
+        self.answers += 1
 
     def apply(self, change: Change) -> None:
+        """Takes a change for done."""
         for key, version in change.items():
             if version is None:
                 self.standing.pop(key, None)
@@ -74,7 +78,7 @@ def main() -> int:
     print_conditions("grpcio", "numpy", "protobuf")
     print(f"SQLite {sqlite3.sqlite_version}, {WRITERS} writers with {IDS} ids each, seed {arguments.seed}\n")
 
-    chance = random.Random(arguments.seed)  # noqa: S311 - not for secrets
+    chance = random.Random(arguments.seed)
     journals = [Journal(name=f"writer{number}") for number in range(WRITERS)]
     counts: Counter[str] = Counter()
     faults: list[str] = []
@@ -104,6 +108,7 @@ def main() -> int:
         if checks != ["ok"] or broken:
             faults.append(f"SQLite finds {checks} {broken}")
         errors = data.with_suffix(".log").read_text().count("ERROR")
+    counts["calls with an answer"] = sum(journal.answers for journal in journals)
     for name, count in sorted(counts.items()):
         print(f"{name:42} {count:9,}")
     print(f"{'errors in the log of the servers':42} {errors:9,}")
@@ -121,17 +126,12 @@ def main() -> int:
 def _write_until_killed(
     server: Server, calls: Calls, journals: list[Journal], digest: str, chance: random.Random, counts: Counter[str]
 ) -> None:
-    seeds = [chance.random() for _ in journals]
-    writers = [
-        threading.Thread(target=_write, args=(calls, journal, digest, random.Random(seed)))  # noqa: S311 - as above
-        for journal, seed in zip(journals, seeds, strict=True)
-    ]
-    for writer in writers:
-        writer.start()
-    time.sleep(chance.uniform(0.02, 0.7))
-    server.stop(signal.SIGKILL)
-    for writer in writers:
-        writer.join()
+    with ThreadPoolExecutor(len(journals)) as pool:
+        writers = [pool.submit(_write, calls, journal, digest, random.Random(chance.random())) for journal in journals]
+        time.sleep(chance.uniform(0.02, 0.7))
+        server.stop(signal.SIGKILL)
+        for writer in writers:
+            writer.result()
     calls.channel.close()
     counts["kills while writing"] += 1
 

@@ -21,9 +21,7 @@ from farnear_service.types import Attributes, AttributeValue
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORD = 8  # bytes that are compared at a time
-_WORD_MASKS = np.array(
-    [2**64 - 2 ** (64 - 8 * count) for count in range(_WORD + 1)], np.uint64
-)  # the first 0 to 8 bytes
+_FIRST_BYTES = np.array([2**64 - 2 ** (64 - 8 * count) for count in range(_WORD + 1)], np.uint64)  # 0 to 8 of a word
 _FEW = 16  # values that are quicker looked for one by one
 _TEXTS = 65_536  # copied at a time: some megabytes of places
 
@@ -119,10 +117,8 @@ class Texts:
         rows = np.arange(len(self))  # those that agree with the bound so far
         data = bound.encode()
         for place in range(0, len(data) + 1, _WORD):
-            words, word = (
-                self._words(self.stops[rows] + place, self.stops[rows + 1]),
-                _word(data[place : place + _WORD]),
-            )
+            word = _word(data[place : place + _WORD])
+            words = self._words(self.stops[rows] + place, self.stops[rows + 1])
             signs[rows] = (words > word).view(np.int8) - (words < word).view(np.int8)
             rows = rows[words == word]
         return signs
@@ -132,7 +128,7 @@ class Texts:
         # words are in the order of the texts, and equal only where all eight bytes are.
         everywhere = np.ndarray((len(self.text) - _WORD + 1,), ">u8", self.text, strides=(1,))
         words: NDArray[np.uint64] = everywhere[starts].astype(np.uint64)
-        words &= _WORD_MASKS[np.clip(ends - starts, 0, _WORD)]
+        words &= _FIRST_BYTES[np.clip(ends - starts, 0, _WORD)]
         return words
 
 

@@ -43,7 +43,7 @@ S has the rank of the vectors, D at most: without it every determinant of more t
 choice would end there. With it a choice goes on, by relevance and by the directions that were picked least.
 """
 
-_ROWS, _ANCHORS = 512, 256  # of a block, whose products stay in the cache
+_ROWS, _ANCHORS = 512, 256  # of a block, so that its products stay in the cache
 _GATHERED = 0.25  # a smaller share of the collection is copied, to be compared without the rest
 
 Doubles = NDArray[np.float64]
@@ -104,8 +104,8 @@ def novel(
     are maxima of them. A row that scores more than twice that below another cannot win; all others are compared in
     float64. Hence the picks are those of an exhaustive search in float64.
 
-    Cost: with S vectors met, N (S + k) D products in float32 and a few rows' a pick in float64, never more than
-    N (S + k) D of these either.
+    Cost: with S vectors met, N (S + k) D products in float32, and in float64 those of a few rows a pick; at worst,
+    where all rows tie, N (S + 2 k) D.
 
     Raises:
         InvalidError: for a novelty outside 0 to 1, or 0 where there is no direction.
@@ -115,27 +115,26 @@ def novel(
     if novelty == 0:
         return similar(now, taste, k, allowed=allowed)
     vectors, rows, eligible = _compared(now, _eligible(now, taste, allowed))
-    direction = taste.direction()
-    relevance = np.zeros(len(rows)) if direction is None else similarities(vectors, direction)
-    anchors = taste.met()
-    proposed = _proposed_nearest(vectors, anchors)
+    direction, met = taste.direction(), taste.met()
+    likely = np.zeros(len(rows)) if direction is None else _proposed(vectors, direction[np.newaxis])
+    close = _proposed(vectors, met)
     nearest, known = np.full(len(rows), -1.0), np.zeros(len(rows), np.bool_)
     margin = 2 * vectors.shape[1] * 2.0**-24
     picks: list[int] = []
     for _ in range(min(k, int(eligible.sum()))):
-        scores = np.where(eligible, (1 - novelty) * relevance - novelty * proposed, -np.inf)
+        scores = np.where(eligible, (1 - novelty) * likely - novelty * close, -np.inf)
         candidates = np.flatnonzero(scores >= scores.max() - 2 * margin)
         unknown = candidates[~known[candidates]]
-        nearest[unknown] = _nearest(vectors[unknown], anchors)
+        nearest[unknown] = _nearest(vectors[unknown], met)
         known[unknown] = True
-        scores = (1 - novelty) * relevance[candidates] - novelty * nearest[candidates]
-        pick = _first(now, rows, candidates[scores == scores.max()])
+        exact = (1 - novelty) * _relevance(vectors[candidates], direction) - novelty * nearest[candidates]
+        pick = _first(now, rows, candidates[exact == exact.max()])
         picks.append(pick)
         eligible[pick] = False
-        anchors = np.concatenate([anchors, vectors[[pick]]])
-        proposed = np.maximum(proposed, np.clip(vectors @ vectors[pick], -1, 1))
+        met = np.concatenate([met, vectors[[pick]]])
+        close = np.maximum(close, _proposed(vectors, vectors[[pick]]))
         nearest[known] = np.maximum(nearest[known], similarities(vectors[known], vectors[pick]))
-    return _hits(now, rows[picks], relevance[picks])
+    return _hits(now, rows[picks], direction)
 
 
 def diverse(
@@ -158,13 +157,14 @@ def diverse(
     if direction is not None and 0 < pool < np.count_nonzero(eligible):
         eligible = np.isin(now.keys, [hit.key for hit in _most_relevant(now, direction, pool, eligible)])
     vectors, rows, eligible = _compared(now, eligible)
-    relevance = np.zeros(len(rows)) if direction is None else similarities(vectors, direction)
-    quality = np.ones(len(rows)) if direction is None else (1 + relevance) / 2
+    weight = np.ones(len(rows))
+    if direction is not None:
+        weight = ((1 + _products(vectors, direction).clip(-1, 1)) / 2) ** 2
     apart = np.full(len(rows), 1 + RIDGE)
     units = np.empty((0, vectors.shape[1]))
     picks: list[int] = []
     for _ in range(min(k, int(eligible.sum()))):
-        scores = np.where(eligible, quality**2 * apart, -np.inf)
+        scores = np.where(eligible, weight * apart, -np.inf)
         pick = _first(now, rows, np.flatnonzero(scores == scores.max()))
         picks.append(pick)
         eligible[pick] = False
@@ -172,7 +172,7 @@ def diverse(
         unit = (vector - (units @ vector) @ units) / np.sqrt(apart[pick])
         units = np.concatenate([units, unit[np.newaxis]])
         apart -= _products(vectors, unit) ** 2
-    return _hits(now, rows[picks], relevance[picks])
+    return _hits(now, rows[picks], direction)
 
 
 def _eligible(now: Generation, taste: Taste, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -194,27 +194,23 @@ def _most_relevant(now: Generation, direction: FloatArray, k: int, eligible: NDA
     return result.similar.hits
 
 
-def _products(vectors: FloatArray, unit: Doubles) -> Doubles:
-    """Inner products (N,) in float64, each summed by itself: a matrix product would sum by where a row lies."""
-    products = np.empty(len(vectors))
-    for start in range(0, len(vectors), _ROWS):
-        block = vectors[start : start + _ROWS].astype(np.float64)
-        np.einsum("nd,d->n", block, unit, out=products[start : start + _ROWS])
-    return products
+def _relevance(vectors: FloatArray, direction: FloatArray | None) -> Doubles:
+    return np.zeros(len(vectors)) if direction is None else similarities(vectors, direction)
 
 
-def _proposed_nearest(vectors: FloatArray, anchors: FloatArray) -> Doubles:
-    """The highest cosine of each vector to an anchor, computed in float32; -1 where there are none."""
-    nearest = np.full(len(vectors), -1, np.float32)
-    for start in range(0, len(vectors), _ROWS):
-        block, best = vectors[start : start + _ROWS].T, nearest[start : start + _ROWS]
+def _proposed(vectors: FloatArray, anchors: FloatArray) -> Doubles:
+    """The highest similarity of each vector to an anchor, computed in float32; -1 where there are none."""
+    best = np.full(len(vectors), -1, np.float32)
+    step = _ROWS * _ANCHORS // min(max(1, len(anchors)), _ANCHORS)
+    for start in range(0, len(vectors), step):
+        block, part = vectors[start : start + step].T, best[start : start + step]
         for first in range(0, len(anchors), _ANCHORS):
-            np.maximum(best, (anchors[first : first + _ANCHORS] @ block).max(axis=0), out=best)
-    return np.minimum(nearest, 1).astype(np.float64)
+            np.maximum(part, (anchors[first : first + _ANCHORS] @ block).max(axis=0), out=part)
+    return np.minimum(best, 1).astype(np.float64)
 
 
 def _nearest(vectors: FloatArray, anchors: FloatArray) -> Doubles:
-    """The highest cosine of each vector to an anchor, in float64; -1 where there are none."""
+    """The highest similarity of each vector to an anchor, in float64; -1 where there are none."""
     nearest = np.full(len(vectors), -1.0)
     if len(vectors) < len(anchors):
         for place, vector in enumerate(vectors):
@@ -225,14 +221,24 @@ def _nearest(vectors: FloatArray, anchors: FloatArray) -> Doubles:
     return nearest
 
 
+def _products(vectors: FloatArray, direction: NDArray[np.floating]) -> Doubles:
+    """Inner products (N,) in float64, each summed by itself: a matrix product would sum by where a row lies."""
+    exact = direction.astype(np.float64)
+    products = np.empty(len(vectors))
+    for start in range(0, len(vectors), _ROWS):
+        block = vectors[start : start + _ROWS].astype(np.float64)
+        np.einsum("nd,d->n", block, exact, out=products[start : start + _ROWS])
+    return products
+
+
 def _first(now: Generation, rows: NDArray[np.int64], tied: NDArray[np.int64]) -> int:
     # Python's order of strings is by code point, as that of their UTF-8 bytes is.
     ids = now.columns.item_ids(rows[tied])
     return int(tied[min(range(len(ids)), key=ids.__getitem__)])
 
 
-def _hits(now: Generation, rows: NDArray[np.int64], relevance: Doubles) -> tuple[Hit, ...]:
-    columns = now.columns
+def _hits(now: Generation, rows: NDArray[np.int64], direction: FloatArray | None) -> tuple[Hit, ...]:
+    columns, relevance = now.columns, _relevance(now.vectors[rows], direction)
     return tuple(
         Hit(key=key, item_id=item_id, label=label, similarity=similarity)
         for key, item_id, label, similarity in zip(

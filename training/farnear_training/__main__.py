@@ -136,9 +136,11 @@ def _preview(arguments: argparse.Namespace) -> int:
     out: Path = arguments.preview_augmentation
     if out.suffix.lower() != ".png":
         raise RefusedError(f"--preview-augmentation: {out}; allowed is a name that ends in .png")
+    refuse_unwritable("--preview-augmentation", out)
     dataset = _load(arguments)
     spread = np.unique(np.linspace(0, len(dataset) - 1, _PREVIEW_IMAGES).round().astype(np.int64))
     grid = preview(dataset.images[spread], arguments.augmentation, versions=_PREVIEW_VERSIONS, seed=arguments.seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(grid).save(out, "PNG")
     rows = {
         "preview": str(out),

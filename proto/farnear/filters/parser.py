@@ -69,7 +69,7 @@ class Parser:
                 self._expect_sign(")", "')'")
                 return Filter(exists=FieldExists(field=field))
             self._field("a condition, such as severity >= 3")
-            self._fail("a comparison: =, !=, <, <=, >, >=, in or not in")
+            self._fail("a comparison (=, !=, <, <=, >, >=, in, not in)")
         finally:
             self._depth -= 1
 
@@ -178,7 +178,7 @@ class Parser:
         return self._tokens[self._place - 1]
 
     def _fail(self, wanted: str) -> NoReturn:
-        raise ValueError(f"column {self._next.column}: expected {wanted}, not {self._next}")
+        raise ValueError(f"column {self._next.column}: expected {wanted}, found {self._next}")
 
 
 def _all(parts: Iterable[Filter]) -> Filter:

@@ -130,9 +130,9 @@ def clear_journal(g: Tables) -> None:
 
 @njit(cache=True, nogil=True)
 def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
-    """How many core points of which identity before the batch are core points of which cluster now.
+    """How many core points of which identity before the batch are core points of which cluster now, if of any.
 
-    Only of clusters that the batch touched. A pair may come more than once. O(what the batch did).
+    Of all clusters that the batch touched. A pair may come more than once. O(what the batch did).
     """
     store = g.store[0]
     ids = np.empty(store.moved + store.touched, np.int64)
@@ -154,12 +154,13 @@ def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
     for i in range(store.moved):
         cell = g.lists[i].moved
         cluster = g.cells[cell].cluster
+        kept = 0
         if cluster != NONE:
             kept = g.cells[cell].cores - g.cells[cell].waiting
             g.clusters[cluster].mark -= kept
-            if g.cells[cell].before != NONE:
-                ids[found], clusters[found], cores[found] = g.cells[cell].before, cluster, kept
-                found += 1
+        if g.cells[cell].before != NONE:
+            ids[found], clusters[found], cores[found] = g.cells[cell].before, cluster, kept
+            found += 1
     for i in range(store.touched):
         cluster = g.lists[i].touched
         if g.clusters[cluster].cells > 0 and g.clusters[cluster].id != NONE:

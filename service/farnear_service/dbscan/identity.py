@@ -11,6 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+from farnear_service.dbscan.snapshot import NOISE, Snapshot
+
 
 class Change(StrEnum):
     """What can happen to a cluster."""
@@ -45,7 +50,7 @@ def identify(
     shared: Mapping[tuple[int, int], int],
     smallest_keys: Callable[[Sequence[int]], Sequence[int]],
     next_id: int,
-) -> tuple[dict[int, int], list[ClusterEvent]]:
+) -> tuple[dict[int, int], tuple[ClusterEvent, ...]]:
     """Gives every cluster after a change an identity.
 
     Args:
@@ -73,6 +78,33 @@ def identify(
     return ids, _events(before, after, ids, pairs, living)
 
 
+def match_clusters(before: Snapshot, after: Snapshot) -> tuple[dict[int, int], tuple[ClusterEvent, ...]]:
+    """Carries identities over from one clustering to another of (some of) the same keys, say after a refit of their map.
+
+    Returns:
+        The identity of each label of `after`, new ones counted from `before.next_id`, and an event for each cluster that changed.
+    """
+    _, here, there = np.intersect1d(before.keys, after.keys, assume_unique=True, return_indices=True)
+    core = before.core[here] & after.core[there]
+    pairs, counts = np.unique(
+        np.stack([before.labels[here][core], after.labels[there][core]]), axis=1, return_counts=True
+    )
+    labels, first = np.unique(after.labels[after.core], return_index=True)
+    smallest = dict(zip(labels.tolist(), after.keys[after.core][first].tolist(), strict=True))
+    return identify(
+        _sizes(before.labels),
+        _sizes(after.labels),
+        dict(zip(zip(*pairs.tolist(), strict=True), counts.tolist(), strict=True)),
+        lambda clusters: [smallest[cluster] for cluster in clusters],
+        before.next_id,
+    )
+
+
+def _sizes(labels: NDArray[np.int64]) -> dict[int, int]:
+    found, counts = np.unique(labels[labels != NOISE], return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+
 def _ranked(
     shared: Mapping[tuple[int, int], int], smallest_keys: Callable[[Sequence[int]], Sequence[int]]
 ) -> list[tuple[int, int]]:
@@ -89,7 +121,7 @@ def _events(
     ids: Mapping[int, int],
     pairs: Sequence[tuple[int, int]],
     living: set[int],
-) -> list[ClusterEvent]:
+) -> tuple[ClusterEvent, ...]:
     origins: dict[int, list[int]] = {}  # of a cluster: all that share core points with it
     ended_in: dict[int, int] = {}  # where most core points went of a cluster that ended
     for old, cluster in pairs:
@@ -113,10 +145,8 @@ def _events(
             else:
                 change = Change.GROWN if size > size_before else Change.SHRUNK
         events.append(
-            ClusterEvent(
-                change=change, cluster=identity, size=size, size_before=size_before, parents=tuple(parents)
-            )
+            ClusterEvent(change=change, cluster=identity, size=size, size_before=size_before, parents=tuple(parents))
         )
     for old in before.keys() - living - ended_in.keys():
         events.append(ClusterEvent(change=Change.DISSOLVED, cluster=old, size=0, size_before=before[old]))
-    return sorted(events, key=lambda event: event.cluster)
+    return tuple(sorted(events, key=lambda event: event.cluster))

@@ -28,6 +28,7 @@ def add_point(g: Tables, key: int) -> np.int32:
     g.points[p].anchor = NONE
     g.points[p].neighbours = 1
     put(g.point_of, g.points["key"], p)
+    store.present += 1
     return p
 
 
@@ -36,6 +37,7 @@ def remove_point(g: Tables, p: np.int32) -> None:
     """Gives back the row of a point."""
     store = g.store[0]
     drop(g.point_of, g.points["key"], p)
+    store.present -= 1
     g.points[p].cell = NONE
     g.points[p].next = store.free_point
     store.free_point = p

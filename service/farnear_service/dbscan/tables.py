@@ -74,9 +74,11 @@ CLUSTER = np.dtype(
 # Each field is a list of rows. Of a batch: points that were `promoted` to core, cells that `moved` from, to or between
 # clusters, clusters that were `touched`. Of an update: points that `changed` between core and not, an `orphan` that lost
 # its anchor, a `seed` cell to search from, cells that were `visited`, points that are `near`.
-LISTS = np.dtype([(name, "i4") for name in ("promoted", "moved", "touched", "changed", "orphan", "seed", "visited", "near", "way")])
+LISTS = np.dtype(
+    [(name, "i4") for name in ("promoted", "moved", "touched", "changed", "orphan", "seed", "visited", "near", "way")]
+)
 
-# One record: settings; how many rows were ever used and the first that can be used again; lengths of the batch's lists; whether
+# One record: settings; how many points are present; how many rows were ever used and the first that can be used again; lengths of the batch's lists; whether
 # a cluster was founded or ended in it.
 STORE = np.dtype(
     [
@@ -84,7 +86,7 @@ STORE = np.dtype(
         ("squared_eps", "f8"),
         ("side", "f8"),
         ("reach", "f8"),
-        *((name, "i4") for name in ("min_samples", "points", "cells", "clusters")),
+        *((name, "i4") for name in ("min_samples", "present", "points", "cells", "clusters")),
         *((name, "i4") for name in ("free_point", "free_cell", "free_cluster")),
         *((name, "i4") for name in ("promoted", "moved", "touched", "restructured")),
     ],

@@ -1,7 +1,7 @@
 """Approximate search: inverted lists, probed at either end as deep as that end needs.
 
-The items are parted among centroids, and a search looks through the lists of a few of them only: of the centroids nearest
-to the query for similar items, of those farthest from it for divergent ones. How many lists that takes differs from end
+The items are parted among centroids, and a search looks through the lists of a few of them only: of those nearest to
+the query for similar items, of those farthest from it for divergent ones. How many lists that takes differs from end
 to end, so each is measured on its own (`build`). Within the lists, and among items that came later, search is exact.
 
 Reference: Jégou, Douze and Schmid 2011, Product quantization for nearest neighbor search, section IV (IVF).
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farnear_service.columns import ColumnsView
-from farnear_service.index.exact import DIVERGENT, SIMILAR, settled
+from farnear_service.index.exact import DIVERGENT, SIMILAR, Ends, Rankings, settled
 from farnear_service.index.memory import moved
 from farnear_service.index.ranking import Ranking
 from farnear_service.index.scan import Candidates, scan
@@ -36,11 +36,11 @@ class Probing:
 class Approximate:
     """N items of a generation in L lists: list i is `vectors[starts[i]:starts[i + 1]]`.
 
-    Unit float32 `centroids` (L, D) and `vectors` (N, D), and int64 `rows` (N,), the rows that these have in the generation.
+    Unit float32 `centroids` (L, D) and `vectors` (N, D), and int64 `rows` (N,), which rows of the generation these are.
     `probing` has None for an end that is better searched exactly; where both are, there are no lists.
 
-    `item_count` items stood in the first `row_count` rows when it was built; later ones are not in the lists. `numbering`
-    is that of the generation's rows.
+    `item_count` items stood in the first `row_count` rows when it was built; later rows are not in the lists.
+    `numbering` is the generation's.
     """
 
     centroids: FloatArray
@@ -52,36 +52,45 @@ class Approximate:
     row_count: int
     numbering: int
 
+    def certificates(self, k: int) -> tuple[Certificate | None, Certificate | None]:
+        """What is promised of the first k at either end; None for nothing."""
+        similar, divergent = (None if probing is None else probing.certificate(k) for probing in self.probing)
+        return similar, divergent
+
     def search(
         self,
         vectors: FloatArray,
         columns: ColumnsView,
         query: FloatArray,
         k: int,
-        end: int,
         *,
+        ends: Ends,
         live: NDArray[np.bool_] | None,
-    ) -> Ranking:
-        """The first k rows at an end that has a probing; with `live`, only live rows.
+    ) -> Rankings:
+        """The first k live rows at each end that is asked for, which has a probing; `live` None for all.
 
-        `vectors`, `columns` and `live` are those of a generation with the same numbering.
+        `vectors`, `columns` and `live` are those of a generation of the same numbering.
         """
-        probing = self.probing[end]
-        assert probing is not None
-        far = self.centroids @ query if end == DIVERGENT else -(self.centroids @ query)
-        lists = np.sort(np.argpartition(far, probing.lists - 1)[: probing.lists])
-        spans = np.stack([self.starts[lists], self.starts[lists + 1]], axis=1)
-        later = np.array([[self.row_count, len(vectors)]])
-        ends = (end == SIMILAR, end == DIVERGENT)
+        closeness = self.centroids @ query
 
-        def propose(ask: int) -> Candidates:
-            (listed,) = scan(self.vectors, query[None], ask, ends=ends, allowed=live, spans=spans, row_of=self.rows)
-            (added,) = scan(vectors, query[None], ask, ends=ends, allowed=live, spans=later)
-            return Candidates(
-                np.concatenate([listed[end].rows, added[end].rows]), max(listed[end].floor, added[end].floor)
-            )
+        def first(end: int, nearness: FloatArray) -> Ranking | None:
+            probing = self.probing[end]
+            if not ends[end] or probing is None:
+                return None
+            lists = np.sort(np.argpartition(-nearness, probing.lists - 1)[: probing.lists])
+            spans = np.stack([self.starts[lists], self.starts[lists + 1]], axis=1)
+            later = np.array([[self.row_count, len(vectors)]])
+            only = (end == SIMILAR, end == DIVERGENT)
 
-        return settled(vectors, columns, query, k, end, None, propose(k), propose)
+            def propose(ask: int) -> Candidates:
+                (listed,) = scan(self.vectors, query[None], ask, ends=only, allowed=live, spans=spans, row_of=self.rows)
+                (added,) = scan(vectors, query[None], ask, ends=only, allowed=live, spans=later)
+                rows = np.concatenate([listed[end].rows, added[end].rows])
+                return Candidates(rows, max(listed[end].floor, added[end].floor))
+
+            return settled(vectors, columns, query, k, end, None, propose(k), propose)
+
+        return first(SIMILAR, closeness), first(DIVERGENT, -closeness)
 
     def renumbered(self, new_rows: NDArray[np.int64]) -> "Approximate":
         """The same for a generation whose row i is now `new_rows[i]`, or gone where that is negative."""

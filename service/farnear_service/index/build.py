@@ -34,12 +34,12 @@ Depths = NDArray[np.int64]
 def build(generation: Generation, settings: IndexSettings, *, seed: int = 0) -> Approximate:
     """An approximate index of a generation, calibrated at both ends to find `settings.target_recall`.
 
-    The queries are items that the centroids were not trained on, and none is an answer to itself. An end is probed in so
-    many lists that the first half of them finds the target at every k that is calibrated, with a standard error to
+    The queries are items that the centroids were not trained on, and none is an answer to itself. An end is probed in
+    so many lists that the first half of them finds the target at every k that is calibrated, with a standard error to
     spare. What the second half then finds is its certificate. An end that takes half of all items has no probing.
 
-    A pure function of vectors, settings and seed, but for the times in the certificates. Takes some seconds for a
-    million items of 16 values, grows with N^1.5, and leaves other threads at work. Raises ValueError for fewer than 1,024 items.
+    A pure function of vectors, settings and seed, but for the times in the certificates. Takes 3 s for a million items
+    of 16 values, grows with N^1.5, and lets other threads work. Raises ValueError for fewer than 1,024 items.
     """
     items = np.flatnonzero(generation.live)
     if len(items) < 2 * QUERIES:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from farnear_service.columns import ColumnsView
 from farnear_service.index.approximate import Approximate
-from farnear_service.index.exact import DIVERGENT, SIMILAR, Positions, exact
+from farnear_service.index.exact import DIVERGENT, SIMILAR, Ends, Positions, exact
 from farnear_service.index.ranking import Ranking
 from farnear_service.types import Certificate, Direction, FloatArray, Hit, Hits, SearchResult
 
@@ -48,52 +48,42 @@ class Generation:
         bytes of the item ids. Only rows that are `allowed` (N,) count, and only hits strictly `behind` the positions,
         one in the list of similar and one in that of divergent items. Fewer than k hits come only where fewer count.
 
-        Exact, but for the ends and the k for which an approximate index was certified: it answers there unless
-        `allowed` or `behind` is given, for then its certificate would not hold.
+        Exact, unless an approximate index is certified for this k at every end that is asked for. Its certificates
+        would not hold where `allowed` or `behind` is given.
         """
-        wanted = (direction is not Direction.DIVERGENT, direction is not Direction.SIMILAR)
-        unlimited = allowed is None and behind is None
-        certificates = self._certificates(k) if unlimited else (None, None)
-        if len(self) < len(self.keys):
-            allowed = self.live if allowed is None else allowed & self.live
-        pairs = exact(
-            self.vectors,
-            self.columns,
-            queries,
-            k,
-            ends=(wanted[SIMILAR] and not certificates[SIMILAR], wanted[DIVERGENT] and not certificates[DIVERGENT]),
-            allowed=allowed,
-            behind=behind or (None, None),
-        )
-        results = []
-        for query, pair in zip(queries, pairs, strict=True):
-            similar, divergent = (
-                self._certified(query, k, end, certificate) if want and certificate else self._hits(ranking)
-                for end, want, certificate, ranking in zip(
-                    (SIMILAR, DIVERGENT), wanted, certificates, pair, strict=True
-                )
-            )
-            results.append(SearchResult(similar=similar, divergent=divergent))
-        return results
-
-    def _certificates(self, k: int) -> tuple[Certificate | None, Certificate | None]:
-        """What the approximate index promises of the first k at either end."""
-        if self.approximate is None:
-            return None, None
-        similar, divergent = (
-            None if probing is None else probing.certificate(k) for probing in self.approximate.probing
-        )
-        return similar, divergent
-
-    def _certified(self, query: FloatArray, k: int, end: int, certificate: Certificate) -> Hits | None:
-        assert self.approximate is not None
+        ends = (direction is not Direction.DIVERGENT, direction is not Direction.SIMILAR)
         live = None if len(self) == len(self.keys) else self.live
-        ranking = self.approximate.search(self.vectors, self.columns, query, k, end, live=live)
-        if len(ranking) == min(k, len(self)):
-            return self._hits(ranking, certificate)
-        ends = (end == SIMILAR, end == DIVERGENT)
-        (pair,) = exact(self.vectors, self.columns, query[None], k, ends=ends, allowed=live)
-        return self._hits(pair[end])
+        if allowed is None and behind is None and self.approximate is not None:
+            certificates = self.approximate.certificates(k)
+            if all(certificate for end, certificate in zip(ends, certificates, strict=True) if end):
+                return [self._certified(self.approximate, certificates, query, k, ends, live) for query in queries]
+        if allowed is None:
+            allowed = live
+        elif live is not None:
+            allowed = allowed & live
+        found = exact(self.vectors, self.columns, queries, k, ends=ends, allowed=allowed, behind=behind or (None, None))
+        return [
+            SearchResult(similar=self._hits(similar), divergent=self._hits(divergent)) for similar, divergent in found
+        ]
+
+    def _certified(
+        self,
+        approximate: Approximate,
+        certificates: tuple[Certificate | None, Certificate | None],
+        query: FloatArray,
+        k: int,
+        ends: Ends,
+        live: NDArray[np.bool_] | None,
+    ) -> SearchResult:
+        similar, divergent = approximate.search(self.vectors, self.columns, query, k, ends=ends, live=live)
+        if any(ranking is not None and len(ranking) < min(k, len(self)) for ranking in (similar, divergent)):
+            # The lists that were probed have lost so many items that the certificates do not hold.
+            ((similar, divergent),) = exact(self.vectors, self.columns, query[None], k, ends=ends, allowed=live)
+            certificates = (None, None)
+        return SearchResult(
+            similar=self._hits(similar, certificates[SIMILAR]),
+            divergent=self._hits(divergent, certificates[DIVERGENT]),
+        )
 
     def _hits(self, ranking: Ranking | None, certificate: Certificate | None = None) -> Hits | None:
         if ranking is None:

@@ -13,12 +13,11 @@ from farnear_service.index.generation import Generation
 from farnear_service.index.memory import moved
 from farnear_service.types import Attributes, FloatArray, IndexKind, IndexSettings
 
-MIN_APPROXIMATE = 50_000
-"""Items from which on an approximate index is built; fewer are searched exactly as fast."""
+MIN_APPROXIMATE = 100_000
+"""Items from which on an approximate index is built; fewer are searched exactly in the same time."""
 
 REBUILD_SHARE = 0.2
 """Of the items: so many added or removed since it was built make an approximate index due anew."""
-
 
 _DEAD_SHARE = 1 / 8  # of the rows; from then on they are cleared away
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
@@ -30,7 +29,7 @@ from farnear_service.rpc.status import item_error
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-STREAM_DEPTH = 4  # batches of one stream that are worked on at a time
+STREAM_DEPTH = 4  # batches of one stream that wait for their answer
 MAP_CHUNK = 5000  # points in one message of GetMap, some hundred kilobytes
 
 
@@ -102,19 +101,27 @@ class Items(items_pb2_grpc.ItemsServiceServicer):
     async def StreamUpsertItems(
         self, request_iterator: AsyncIterator[items_pb2.StreamUpsertItemsRequest], context: Context
     ) -> AsyncIterator[items_pb2.StreamUpsertItemsResponse]:
-        collection = ""
-        under_way: deque[asyncio.Task[list[items_pb2.UpsertResult]]] = deque()
+        under_way = asyncio.Queue[asyncio.Task[list[items_pb2.UpsertResult]] | None](STREAM_DEPTH)
+        reading = asyncio.create_task(self._read_stream(request_iterator, under_way))
         try:
-            async for request in request_iterator:
-                collection = _same_collection(collection, request.collection)
-                under_way.append(asyncio.create_task(self._upsert(collection, request.items)))
-                if len(under_way) == STREAM_DEPTH:
-                    yield items_pb2.StreamUpsertItemsResponse(results=await under_way.popleft())
-            while under_way:
-                yield items_pb2.StreamUpsertItemsResponse(results=await under_way.popleft())
+            while (batch := await under_way.get()) is not None:
+                yield items_pb2.StreamUpsertItemsResponse(results=await batch)
+            await reading  # raises what ended it
         finally:
-            for task in under_way:
-                task.cancel()
+            reading.cancel()
+
+    async def _read_stream(
+        self,
+        requests: AsyncIterator[items_pb2.StreamUpsertItemsRequest],
+        under_way: asyncio.Queue[asyncio.Task[list[items_pb2.UpsertResult]] | None],
+    ) -> None:
+        collection = ""
+        try:
+            async for request in requests:
+                collection = _same_collection(collection, request.collection)
+                await under_way.put(asyncio.create_task(self._upsert(collection, request.items)))
+        finally:
+            await under_way.put(None)
 
     async def _upsert(self, collection: str, items: Sequence[items_pb2.NewItem]) -> list[items_pb2.UpsertResult]:
         outcomes = await self._pipeline.upsert(collection, [wire.new_item(item) for item in items])

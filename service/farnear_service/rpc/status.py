@@ -64,9 +64,13 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(method, handler.unary_unary), handler.request_deserializer, handler.response_serializer
             )
-        assert handler.unary_stream is not None, "the contract has no client streams"
-        return grpc.unary_stream_rpc_method_handler(
-            self._stream(method, handler.unary_stream), handler.request_deserializer, handler.response_serializer
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(method, handler.unary_stream), handler.request_deserializer, handler.response_serializer
+            )
+        assert handler.stream_stream is not None, "the contract has no other kind"
+        return grpc.stream_stream_rpc_method_handler(
+            self._stream(method, handler.stream_stream), handler.request_deserializer, handler.response_serializer
         )
 
     def _unary(self, method: str, handle: Callable[..., Any]) -> Callable[..., Any]:

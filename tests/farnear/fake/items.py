@@ -1,5 +1,5 @@
 # ruff: noqa: N802 - servicer methods are named by the contract
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -38,12 +38,13 @@ class FakeItems(FakeBase):
 
     def GetItemImage(self, request: Any, context: Any) -> items_pb2.GetItemImageResponse:
         self.enter("GetItemImage", request, context)
-        stored = self._item(request, context)
-        if stored.image is None:
+        image = self._item(request, context).image
+        if image is None:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"item_id: no image is kept of {request.item_id!r}")
+        assert image is not None
         retention = self.collections[request.collection].retention
         return items_pb2.GetItemImageResponse(
-            image=stored.image,
+            image=image,
             media_type="image/toy",
             original=retention != collections_pb2.IMAGE_RETENTION_THUMBNAIL,
         )
@@ -76,12 +77,10 @@ class FakeItems(FakeBase):
 
 
 def _upsert(stored: StoredCollection, new: items_pb2.NewItem) -> items_pb2.UpsertResult:
+    types = {name: _TYPES[str(value.WhichOneof("kind"))] for name, value in new.attributes.items()}
     try:
+        _check(types, stored)
         vector = embed(new.image) if new.HasField("image") else read_vector(new.vector)
-        types = {name: _TYPES[str(value.WhichOneof("kind"))] for name, value in new.attributes.items()}
-        for name, kind in types.items():
-            if stored.attributes.get(name, kind) != kind:
-                raise EntryError(3, f"attributes[{name!r}]: is of another type than in the collection")
     except EntryError as error:
         return items_pb2.UpsertResult(item_id=new.item_id, error=error.message)
     stored.attributes.update(types)
@@ -94,6 +93,12 @@ def _upsert(stored: StoredCollection, new: items_pb2.NewItem) -> items_pb2.Upser
         source_uri=new.source_uri,
     )
     return items_pb2.UpsertResult(item_id=new.item_id)
+
+
+def _check(types: Mapping[str, int], stored: StoredCollection) -> None:
+    for name, kind in types.items():
+        if stored.attributes.get(name, kind) != kind:
+            raise EntryError(3, f"attributes[{name!r}]: is of another type than in the collection")
 
 
 def _describe(item_id: str, item: StoredItem) -> types_pb2.Item:

@@ -10,18 +10,23 @@ import pytest
 from farnear.v1 import clusters_pb2 as clusters
 from farnear.v1 import collections_pb2 as collections
 from farnear.v1 import explain_pb2 as explain
+from farnear.v1 import filters_pb2 as filters
 from farnear.v1 import items_pb2 as items
+from farnear.v1 import recommend_pb2 as recommend
 from farnear.v1 import search_pb2 as search
 from farnear.v1 import types_pb2 as types
 from farnear.v1.clusters_pb2_grpc import ClustersServiceStub
 from farnear.v1.collections_pb2_grpc import CollectionsServiceStub
 from farnear.v1.explain_pb2_grpc import ExplainServiceStub
 from farnear.v1.items_pb2_grpc import ItemsServiceStub
+from farnear.v1.recommend_pb2_grpc import RecommendServiceStub
 from farnear.v1.search_pb2_grpc import SearchServiceStub
 from farnear_service.errors import PreconditionError
+from farnear_service.index import Position
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import Pipeline
 from farnear_service.rpc import RpcServer, servicers
+from farnear_service.rpc.pages import search_page_token
 from farnear_service.rpc.server import SERVICE_NAMES
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -41,6 +46,7 @@ class Service:
     collections: Any
     items: Any
     search: Any
+    recommend: Any
     clusters: Any
     explain: Any
 
@@ -78,6 +84,7 @@ async def service(opened: Callable[..., AbstractAsyncContextManager[Pipeline]]) 
                 collections=CollectionsServiceStub(channel),
                 items=ItemsServiceStub(channel),
                 search=SearchServiceStub(channel),
+                recommend=RecommendServiceStub(channel),
                 clusters=ClustersServiceStub(channel),
                 explain=ExplainServiceStub(channel),
             )
@@ -232,7 +239,202 @@ async def test_a_message_of_64_mib_is_taken_and_a_larger_one_refused(service: Se
     assert code is Code.RESOURCE_EXHAUSTED
 
 
+def numbered(service: Service, numbers: range) -> list[items.NewItem]:
+    made = [service.vector_item(f"n{i:02d}", [1, i, i % 3, 1]) for i in numbers]
+    for i, item in zip(numbers, made, strict=True):
+        item.attributes["number"].number_value = i
+    return made
+
+
+def at_least(number: float) -> filters.Filter:
+    value = types.AttributeValue(number_value=number)
+    return filters.Filter(range=filters.FieldRange(field="number", at_least=value))
+
+
+async def test_a_stream_of_batches(service: Service) -> None:
+    """Each batch is answered when it is on disk, though the next one has not been sent."""
+    stream = service.items.StreamUpsertItems()
+    await stream.write(items.StreamUpsertItemsRequest(collection="cells", items=numbered(service, range(3))))
+    assert [result.item_id for result in (await stream.read()).results] == ["n00", "n01", "n02"]
+    assert (await service.items.CountItems(items.CountItemsRequest(collection="cells"))).count == 3
+    bad = numbered(service, range(5, 6))
+    bad[0].attributes["number"].string_value = "five"
+    for batch in (numbered(service, range(3, 5)), bad, numbered(service, range(6, 12))):
+        await stream.write(items.StreamUpsertItemsRequest(items=batch))
+    await stream.done_writing()
+    codes = []
+    while (answer := await stream.read()) is not grpc.aio.EOF:
+        codes.append([result.error.code for result in answer.results])
+    assert codes == [[0, 0], [3], [0] * 6]
+    assert (await service.items.CountItems(items.CountItemsRequest(collection="cells"))).count == 11
+
+
+async def test_a_stream_that_breaks_the_rules_ends_after_what_was_accepted(service: Service) -> None:
+    for second, told in (
+        (items.StreamUpsertItemsRequest(collection="other", items=numbered(service, range(1))), "allowed is one"),
+        (items.StreamUpsertItemsRequest(items=[]), "items: has 0 entries"),
+    ):
+        stream = service.items.StreamUpsertItems()
+        await stream.write(items.StreamUpsertItemsRequest(collection="cells", items=numbered(service, range(2))))
+        await stream.write(second)
+        await stream.done_writing()
+        assert len((await stream.read()).results) == 2
+        code, found = await refused(stream.read())
+        assert code is Code.INVALID_ARGUMENT
+        assert told in found
+
+
+async def test_streams_of_many_clients(service: Service) -> None:
+    async def send(client: int) -> None:
+        stream = service.items.StreamUpsertItems()
+        for batch in range(5):
+            new = [service.vector_item(f"c{client} {batch} {i}", [1, client, batch, i]) for i in range(10)]
+            await stream.write(items.StreamUpsertItemsRequest(collection="cells", items=new))
+        await stream.done_writing()
+        assert [len(answer.results) async for answer in stream] == [10] * 5
+
+    await asyncio.gather(*(send(client) for client in range(6)))
+    assert (await service.items.CountItems(items.CountItemsRequest(collection="cells"))).count == 300
+
+
+async def test_items_are_counted_and_listed_by_filter(service: Service) -> None:
+    await service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=numbered(service, range(20))))
+    counted = await service.items.CountItems(items.CountItemsRequest(collection="cells", filter=at_least(13)))
+    assert counted.count == 7
+    found: list[Any] = []
+    token = ""
+    while not found or token:
+        page = await service.items.ListItems(
+            items.ListItemsRequest(collection="cells", filter=at_least(13), page_size=3, page_token=token)
+        )
+        token = page.next_page_token
+        found.append([(item.item_id, item.attributes["number"].number_value) for item in page.items])
+    assert found == [[(f"n{i}", i) for i in part] for part in ([13, 14, 15], [16, 17, 18], [19])]
+    got = await service.collections.GetCollection(collections.GetCollectionRequest(name="cells"))
+    assert dict(got.collection.attributes) == {"number": types.ATTRIBUTE_TYPE_NUMBER}
+    unknown = filters.Filter(exists=filters.FieldExists(field="size"))
+    for call in (
+        service.items.CountItems(items.CountItemsRequest(collection="cells", filter=unknown)),
+        service.items.ListItems(items.ListItemsRequest(collection="cells", filter=unknown)),
+    ):
+        code, told = await refused(call)
+        assert code is Code.INVALID_ARGUMENT
+        assert "size" in told
+
+
+async def test_kept_images(service: Service, make_picture: Callable[[int], bytes]) -> None:
+    for name, retention in (
+        ("original", collections.IMAGE_RETENTION_ORIGINAL),
+        ("thumbnail", collections.IMAGE_RETENTION_THUMBNAIL),
+        ("none", collections.IMAGE_RETENTION_NONE),
+    ):
+        await service.collections.CreateCollection(
+            collections.CreateCollectionRequest(name=name, bundle="tiny", image_retention=retention)
+        )
+        new = items.NewItem(item_id="a", image=make_picture(1), source_uri="s3://bucket/a.png")
+        await service.items.UpsertItems(items.UpsertItemsRequest(collection=name, items=[new]))
+        item = (await service.items.GetItem(items.GetItemRequest(collection=name, item_id="a"))).item
+        assert (item.has_image, item.source_uri) == (name != "none", "s3://bucket/a.png")
+    kept = await service.items.GetItemImage(items.GetItemImageRequest(collection="original", item_id="a"))
+    assert (kept.image, kept.media_type, kept.original) == (make_picture(1), "image/png", True)
+    small = await service.items.GetItemImage(items.GetItemImageRequest(collection="thumbnail", item_id="a"))
+    assert (small.media_type, small.original) == ("image/jpeg", False)
+    for name, item_id, code in (("none", "a", Code.FAILED_PRECONDITION), ("original", "b", Code.NOT_FOUND)):
+        call = service.items.GetItemImage(items.GetItemImageRequest(collection=name, item_id=item_id))
+        assert (await refused(call))[0] is code
+
+
 # Search
+
+
+async def test_pages_of_a_filtered_search_go_through_everything_that_matches(service: Service) -> None:
+    await service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=numbered(service, range(20))))
+
+    async def asked(**changes: Any) -> Any:
+        arguments: dict[str, Any] = {
+            "collection": "cells",
+            "queries": [types.Query(item_id="n03")],
+            "direction": search.DIRECTION_BOTH,
+            "filter": at_least(3),
+            "k": 5,
+            **changes,
+        }
+        return (await service.search.Search(search.SearchRequest(**arguments))).results[0]
+
+    whole = await asked(k=100)
+    assert len(whole.similar) == 16
+    assert whole.next_page_token == ""
+    similar, divergent, token = [], [], ""
+    for size in (5, 5, 5, 1):
+        page = await asked(page_token=token)
+        assert (len(page.similar), len(page.divergent)) == (size, size)
+        similar += [hit.item_id for hit in page.similar]
+        divergent += [hit.item_id for hit in page.divergent]
+        token = page.next_page_token
+        if len(similar) == 10:  # what is written in between moves nothing that was or is to be shown
+            await service.items.DeleteItems(items.DeleteItemsRequest(collection="cells", item_ids=["n00", "n01"]))
+    assert token == ""
+    assert similar == [hit.item_id for hit in whole.similar]
+    assert divergent == [hit.item_id for hit in whole.divergent]
+
+    first = await asked()
+    with pytest.raises(grpc.aio.AioRpcError, match="page_token: is of another search"):
+        await asked(page_token=first.next_page_token, filter=at_least(4))
+    two = search.SearchRequest(
+        collection="cells",
+        queries=[types.Query(item_id="n03"), types.Query(item_id="n04")],
+        direction=search.DIRECTION_BOTH,
+        k=5,
+    )
+    two.page_token = search_page_token(two, (Position(0.5, "n03"), None))
+    with pytest.raises(grpc.aio.AioRpcError, match="page_token: came with 2 queries; allowed is one"):
+        await service.search.Search(two)
+    several = search.SearchRequest(
+        collection="cells", queries=[types.Query(item_id="n03")] * 2, direction=search.DIRECTION_BOTH, k=5
+    )
+    assert [result.next_page_token for result in (await service.search.Search(several)).results] == ["", ""]
+
+
+async def test_recommendations_and_interactions(service: Service) -> None:
+    await service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=numbered(service, range(20))))
+    record = recommend.RecordInteractionsRequest(
+        collection="cells",
+        user="ann",
+        interactions=[
+            recommend.Interaction(item_id="n01", opinion=recommend.OPINION_LIKED),
+            recommend.Interaction(item_id="n02", opinion=recommend.OPINION_DISLIKED),
+            recommend.Interaction(item_id="n03"),
+        ],
+    )
+    await service.recommend.RecordInteractions(record)
+    answer = await service.recommend.Recommend(
+        recommend.RecommendRequest(
+            collection="cells", user="ann", mode=recommend.RECOMMEND_MODE_DIVERGENT, k=100, filter=at_least(2)
+        )
+    )
+    assert [hit.rank for hit in answer.hits] == list(range(1, 17))
+    assert sorted(hit.item_id for hit in answer.hits) == [f"n{i:02d}" for i in range(4, 20)]
+    listed, token = [], ""
+    while not listed or token:
+        page = await service.recommend.ListInteractions(
+            recommend.ListInteractionsRequest(collection="cells", user="ann", page_size=2, page_token=token)
+        )
+        token = page.next_page_token
+        listed += [(one.item_id, one.opinion) for one in page.interactions]
+    assert sorted(listed) == [("n01", 1), ("n02", 2), ("n03", 0)]
+    forget = recommend.DeleteInteractionsRequest(collection="cells", user="ann")
+    assert (await service.recommend.DeleteInteractions(forget)).deleted_count == 3
+    code, told = await refused(
+        service.recommend.Recommend(recommend.RecommendRequest(collection="cells", user="ann", k=1))
+    )
+    assert (code, told) == (Code.INVALID_ARGUMENT, "mode, novelty: neither is set; allowed is one of them")
+
+
+async def test_a_collection_moves_to_another_bundle(service: Service) -> None:
+    call = service.collections.ActivateBundle(collections.ActivateBundleRequest(collection="cells", bundle="tiny"))
+    code, told = await refused(call)
+    assert code is Code.FAILED_PRECONDITION
+    assert "is under 'tiny' already" in told
 
 
 async def test_search(service: Service, make_picture: Callable[[int], bytes]) -> None:

@@ -28,11 +28,11 @@ def test_a_bundle_need_not_tell_of_its_training(tiny_bundle: Path) -> None:
     found = load_bundle(tiny_bundle)
     assert found.history is None
     assert found.group_regex is None
+    assert found.split == {"train": frozenset(), "test": frozenset()}
 
 
 def test_how_training_grouped_its_images_is_read(seal: Seal, tmp_path: Path) -> None:
     assert load_bundle(seal(tmp_path / "b", training={"group_regex": "^(.)"})).group_regex == "^(.)"
-    assert found.split == {"train": frozenset(), "test": frozenset()}
 
 
 def test_vectors_are_those_of_its_own_graph(bundle: Path, stripes: Dataset) -> None:

@@ -1,0 +1,59 @@
+"""Incremental DBSCAN in the plane."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from farnear_service.dbscan.clusters import Numbers
+from farnear_service.dbscan.deletion import delete_points
+from farnear_service.dbscan.engine import IncrementalDbscan
+from farnear_service.dbscan.grid import MARGIN, MAX_CELL
+from farnear_service.dbscan.insertion import insert_points
+from farnear_service.dbscan.snapshot import Points
+from farnear_service.dbscan.tables import Rows
+
+
+class PlaneDbscan(IncrementalDbscan):
+    """Points are positions (x, y) in float64, and eps is a Euclidean distance.
+
+    Two points are within eps if dx * dx + dy * dy <= eps * eps in float64, as scikit-learn's k-d tree compares the points of a leaf.
+    (Whole nodes it compares otherwise: of a pair whose squared distance is the next float64 above eps * eps it can say
+    both, depending on the points around.)
+
+    An update costs the same however many points there are elsewhere, about as much as there are points within 2 eps, but
+    for two cases: joining two clusters costs as much as the smaller has cells of side eps / sqrt(2), and taking one apart as
+    much as its second largest part has.
+    """
+
+    cosine = False
+
+    def __init__(self, *, eps: float, min_samples: int) -> None:
+        # Its square, and with it squared distances near it, must be ordinary floating-point numbers.
+        if not 1e-150 <= eps <= 1e150:
+            raise ValueError(f"eps: is {eps}, and must be from 1e-150 to 1e150")
+        super().__init__(eps=eps, min_samples=min_samples, dim=2)
+        store = self._tables.store
+        self._side = eps / np.sqrt(2) * (1 - MARGIN)
+        store["squared_eps"] = eps * eps
+        store["side"] = self._side
+        store["reach"] = (eps / self._side) ** 2 * (1 + MARGIN)
+
+    def _check(self, points: ArrayLike) -> Points:
+        positions = np.asarray(points, np.float64)
+        if positions.ndim != 2 or positions.shape[1] != 2:
+            raise ValueError(f"points: must be of shape (N, 2), and are of {positions.shape}")
+        farthest = self._side * MAX_CELL
+        if not (np.abs(positions) < farthest).all():
+            raise ValueError(f"points: coordinates must be numbers below {farthest:g}, which is {MAX_CELL} grid cells")
+        return positions
+
+    def _insert(self, keys: Numbers, points: Points) -> None:
+        # Neighbours after one another: then what an insertion needs is in the processor's cache already.
+        columns, rows = np.floor(points / self._side).T
+        order = np.lexsort((columns, rows))
+        insert_points(self._tables, keys[order], points[order])
+
+    def _delete(self, keys: Numbers) -> None:
+        delete_points(self._tables, keys)
+
+    def _points_at(self, rows: Rows) -> Points:
+        return np.column_stack((self._tables.points["x"][rows], self._tables.points["y"][rows]))
