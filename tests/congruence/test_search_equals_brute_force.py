@@ -5,23 +5,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from farnear_service.index import FlatIndex
-from farnear_service.types import FloatArray, Hit
+from farnear_service.index import Index
+from farnear_service.types import Direction, FloatArray, Hits, IndexSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 
 def brute_force(items: dict[int, tuple[str, FloatArray]], query: FloatArray, k: int, sign: float) -> list[Any]:
-    """The first k of all items by similarity, then by the bytes of the id."""
+    """The first k of all items by similarity, within [-1, 1], and then by the bytes of the id."""
     ranked = []
     for item_id, vector in items.values():
-        similarity = float((vector.astype(np.float64) * query.astype(np.float64)).sum())
+        similarity = min(1.0, max(-1.0, float((vector.astype(np.float64) * query.astype(np.float64)).sum())))
         ranked.append((-sign * similarity, item_id.encode(), item_id, similarity))
     return [(item_id, similarity) for _, _, item_id, similarity in sorted(ranked)[:k]]
 
 
-def plain(hits: list[Hit]) -> list[Any]:
-    return [(hit.item_id, hit.similarity) for hit in hits]
+def plain(found: Hits | None) -> list[Any]:
+    assert found is not None
+    assert found.certificate is None
+    return [(hit.item_id, hit.similarity) for hit in found.hits]
+
+
+def add(index: Index, keys: NDArray[np.int64], ids: list[str], vectors: FloatArray) -> None:
+    index.add(keys, ids, [""] * len(ids), [0.0] * len(ids), [{}] * len(ids), vectors)
 
 
 def lattice_vector(seed: int) -> FloatArray:
@@ -58,7 +65,7 @@ writes = st.lists(
 def test_random_writes_then_search(
     make: Callable[[int], FloatArray], steps: list[tuple[str, list[int]]], asked: list[int], k: int, data: st.DataObject
 ) -> None:
-    index = FlatIndex(6)
+    index = Index(6, IndexSettings())
     items: dict[int, tuple[str, FloatArray]] = {}
     newest = 0
     for step, numbers in steps:
@@ -71,15 +78,18 @@ def test_random_writes_then_search(
         newest += len(numbers)
         vectors = np.stack([make(number) for number in numbers])
         ids = [data.draw(st.text("aé~\U0001f600", max_size=3)) + f"#{key}" for key in keys]
-        index.add(keys, ids, [""] * len(ids), vectors)
+        add(index, keys, ids, vectors)
         items.update(zip(keys.tolist(), zip(ids, vectors, strict=True), strict=True))
     queries = np.stack([make(number) for number in asked])
-    for sign, search in ((1.0, index.now().nearest), (-1.0, index.now().farthest)):
-        together = search(queries, k)
-        for query, hits in zip(queries, together, strict=True):
-            expected = [(item_id, min(1.0, max(-1.0, s))) for item_id, s in brute_force(items, query, k, sign)]
-            assert plain(hits) == expected
-            assert search(query[None], k) == [hits]
+    together = index.now().search(queries, k, Direction.BOTH)
+    for query, found in zip(queries, together, strict=True):
+        assert plain(found.similar) == brute_force(items, query, k, 1.0)
+        assert plain(found.divergent) == brute_force(items, query, k, -1.0)
+        assert index.now().search(query[None], k, Direction.BOTH) == [found]
+        (near,) = index.now().search(query[None], k, Direction.SIMILAR)
+        (far,) = index.now().search(query[None], k, Direction.DIVERGENT)
+        assert (near.similar, near.divergent) == (found.similar, None)
+        assert (far.similar, far.divergent) == (None, found.divergent)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 16, 128, 512])
@@ -89,12 +99,12 @@ def test_large_batches_that_go_through_a_matrix_product(dim: int) -> None:
     vectors[::7] = vectors[0]  # duplicates among them
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     ids = [f"{(17 * i) % 3001:04d}" for i in range(3000)]
-    index = FlatIndex(dim)
-    index.add(np.arange(3000), ids, [""] * 3000, vectors)
+    index = Index(dim, IndexSettings())
+    add(index, np.arange(3000), ids, vectors)
     queries = np.concatenate([vectors[:5], -vectors[:5], vectors[random.integers(0, 3000, 40)]])
     by_bytes = np.argsort([item_id.encode() for item_id in ids])
-    for sign, search in ((1.0, index.now().nearest), (-1.0, index.now().farthest)):
-        for query, hits in zip(queries, search(queries, 10), strict=True):
-            scores = sign * (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    for query, found in zip(queries, index.now().search(queries, 10, Direction.BOTH), strict=True):
+        for sign, hits in ((1.0, found.similar), (-1.0, found.divergent)):
+            scores = sign * (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1).clip(-1, 1)
             expected = by_bytes[np.argsort(-scores[by_bytes], kind="stable")][:10]
-            assert [hit.item_id for hit in hits] == [ids[place] for place in expected]
+            assert [item_id for item_id, _ in plain(hits)] == [ids[place] for place in expected]

@@ -3,6 +3,7 @@ import random
 import shutil
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from farnear_service.clusters import (
@@ -17,7 +18,6 @@ from farnear_service.clusters import (
     view_of,
 )
 from farnear_service.errors import PreconditionError
-from farnear_service.index import FlatIndex
 from farnear_service.types import FloatArray
 
 SETTINGS = MapSettings(perplexity=8, min_samples=5)
@@ -188,12 +188,12 @@ def test_placed_alone_and_in_any_batch_on_a_large_map_too() -> None:
         np.testing.assert_array_equal(landmarks.place(vector[None])[0], position)
 
 
-def test_placed_alone_and_in_any_batch_after_a_search_too(fitted: FittedMap) -> None:
-    """The index sets FAISS's threshold for matrix products for the whole process; no placing may depend on it."""
-    index = FlatIndex(4)
-    index.add(np.arange(80), [str(i) for i in range(80)], [""] * 80, fitted.vectors)
+def test_placed_alone_and_in_any_batch_whatever_faiss_does_with_batches(
+    fitted: FittedMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAISS's threshold for matrix products holds for the whole process; no placing may depend on it."""
+    monkeypatch.setattr(faiss.cvar, "distance_compute_blas_threshold", 32)
     made = groups(60, seed=8)
-    index.now().nearest(made, 3)
     together = fitted.place(made)
     for vector, position in zip(made, together, strict=True):
         np.testing.assert_array_equal(fitted.place(vector[None])[0], position)

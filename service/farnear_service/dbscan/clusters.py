@@ -129,6 +129,20 @@ def clear_journal(g: Tables) -> None:
 
 
 @njit(cache=True, nogil=True)
+def touched_clusters(g: Tables) -> tuple[Rows, Numbers, Rows]:
+    """The rows, identities before the batch, and numbers of members of the clusters that the batch touched and that are left."""
+    count = g.store[0].touched
+    rows, ids, members = np.empty(count, np.int32), np.empty(count, np.int64), np.empty(count, np.int32)
+    found = 0
+    for i in range(count):
+        cluster = g.lists[i].touched
+        if g.clusters[cluster].cells > 0:
+            rows[found], ids[found], members[found] = cluster, g.clusters[cluster].id, g.clusters[cluster].members
+            found += 1
+    return rows[:found], ids[:found], members[:found]
+
+
+@njit(cache=True, nogil=True)
 def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
     """How many core points of which identity before the batch are core points of which cluster now, if of any.
 

@@ -12,9 +12,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from farnear_service.dbscan.clusters import Numbers, clear_journal, kept_cores, smallest_keys
+from farnear_service.dbscan.clusters import Numbers, clear_journal, kept_cores, smallest_keys, touched_clusters
 from farnear_service.dbscan.hashing import find
-from farnear_service.dbscan.identity import ClusterEvent, identify, match_clusters
+from farnear_service.dbscan.identity import ClusterEvent, identify, match_clusters, size_changes
 from farnear_service.dbscan.snapshot import Points, Snapshot
 from farnear_service.dbscan.tables import NONE, Rows, Tables, new_tables, with_room
 
@@ -108,10 +108,14 @@ class IncrementalDbscan(ABC):
         if previous is None:
             return events
         ids, matched = match_clusters(previous, self.snapshot())
-        rows = np.flatnonzero(self._tables.clusters["cells"])
-        self._tables.clusters["id"][rows] = [ids[number] for number in self._tables.clusters["id"][rows].tolist()]
-        self._sizes = {ids[number]: size for number, size in self._sizes.items()}
-        self._next_id = max([previous.next_id, *(number + 1 for number in self._sizes)])
+        clusters = self._tables.clusters
+        rows = np.flatnonzero(clusters["cells"]).tolist()
+        self._sizes.clear()
+        self._next_id = previous.next_id
+        self._rename(
+            {row: ids[number] for row, number in zip(rows, clusters["id"][rows].tolist(), strict=True)},
+            dict(zip(rows, clusters["members"][rows].tolist(), strict=True)),
+        )
         return matched
 
     def snapshot(self) -> Snapshot:
@@ -156,29 +160,36 @@ class IncrementalDbscan(ABC):
     def _settle(self) -> tuple[ClusterEvent, ...]:
         """Gives identities to the clusters after a batch, and begins the next one."""
         g = self._tables
-        touched = g.lists["touched"][: g.store["touched"][0]]
-        touched = touched[g.clusters["cells"][touched] > 0]
-        rows = touched.tolist()
-        after = dict(zip(rows, g.clusters["members"][touched].tolist(), strict=True))
+        rows, ids, sizes = (part.tolist() for part in touched_clusters(g))
         if g.store["restructured"][0]:
-            shared: Counter[tuple[int, int]] = Counter()
-            involved = set()
-            for number, row, cores in zip(*(part.tolist() for part in kept_cores(g)), strict=True):
-                involved.add(number)
-                if cores:
-                    shared[number, row] += cores
+            events = self._identify(dict(zip(rows, sizes, strict=True)))
         else:
-            involved = g.clusters["id"][touched].tolist()
-            shared = Counter(zip(involved, rows, strict=True))
-        before = {number: self._sizes.pop(number) for number in involved}
-        ids, events = identify(
-            before, after, shared, lambda found: smallest_keys(g, np.array(found, np.int32)).tolist(), self._next_id
-        )
-        g.clusters["id"][touched] = [ids[row] for row in rows]
-        self._sizes |= {ids[row]: size for row, size in after.items()}
-        self._next_id = max([self._next_id, *(number + 1 for number in ids.values())])
+            after = dict(zip(ids, sizes, strict=True))
+            events = size_changes(self._sizes, after)
+            self._sizes |= after
         clear_journal(g)
         return events
+
+    def _identify(self, after: dict[int, int]) -> tuple[ClusterEvent, ...]:
+        g = self._tables
+        involved: set[int] = set()
+        shared: Counter[tuple[int, int]] = Counter()
+        for identity, row, cores in zip(*(part.tolist() for part in kept_cores(g)), strict=True):
+            involved.add(identity)
+            if cores:
+                shared[identity, row] += cores
+        before = {identity: self._sizes.pop(identity) for identity in involved}
+        ids, events = identify(
+            before, after, shared, lambda rows: smallest_keys(g, np.array(rows, np.int32)).tolist(), self._next_id
+        )
+        self._rename(ids, after)
+        return events
+
+    def _rename(self, ids: Mapping[int, int], sizes: Mapping[int, int]) -> None:
+        """Gives rows of clusters their identities, and takes note of their sizes."""
+        self._tables.clusters["id"][list(ids.keys())] = list(ids.values())
+        self._sizes |= {identity: sizes[row] for row, identity in ids.items()}
+        self._next_id = max([self._next_id, *(identity + 1 for identity in ids.values())])
 
 
 def _as_keys(keys: ArrayLike, name: str) -> Numbers:

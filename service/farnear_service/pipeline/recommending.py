@@ -16,7 +16,7 @@ from farnear_service.recommend import Taste
 from farnear_service.store import Store
 from farnear_service.types import Collection, FloatArray, Hit, Interaction, Opinion, Query
 
-EVERYTHING = 1_000_000  # interactions of one user that are read
+HISTORY = 100_000  # of a user, the newest so many count: comparing all with a million items takes minutes already
 
 
 class Mode(Enum):
@@ -62,10 +62,10 @@ class Example:
 
 
 async def history(store: Store, record: Collection, user: str) -> list[Interaction]:
-    """All that is kept of a user; nothing for no user."""
+    """What is kept of a user, the newest; nothing for no user."""
     if not user:
         return []
-    return await asyncio.to_thread(store.interactions, record, user, limit=EVERYTHING)
+    return await asyncio.to_thread(store.interactions, record, user, limit=HISTORY)
 
 
 def taste_of(

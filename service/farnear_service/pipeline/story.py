@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farnear_service.errors import InvalidError, PreconditionError, ServiceError
-from farnear_service.filters import All, AnyOf, Filter, Negation, check, check_attributes, matching
+from farnear_service.filters import Filter, check, check_attributes, matching, mentions
 from farnear_service.image import media_type
 from farnear_service.index import Generation, Position
 from farnear_service.metrics import Metrics
@@ -359,17 +359,7 @@ def _allowed(live: LiveCollection, now: Generation, where: Filter | None) -> NDA
 
 def _matching(live: LiveCollection, now: Generation, where: Filter) -> NDArray[np.bool_]:
     check(where, live.record.schema)
-    return now.live & matching(where, now.columns, live.map.clusters_of(now) if _asks_for_cluster(where) else None)
-
-
-def _asks_for_cluster(where: Filter) -> bool:
-    match where:
-        case All(parts) | AnyOf(parts):
-            return any(_asks_for_cluster(part) for part in parts)
-        case Negation(part):
-            return _asks_for_cluster(part)
-        case _:
-            return where.field == "cluster"
+    return now.live & matching(where, now.columns, live.map.clusters_of(now) if mentions(where, "cluster") else None)
 
 
 def _answer(live: LiveCollection, result: SearchResult, subject: _Subject, k: int) -> Answer:

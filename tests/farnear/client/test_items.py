@@ -171,19 +171,24 @@ def test_what_is_no_filter_is_not_sent(client: Client, cells: str, service: Fake
 
 
 @pytest.fixture
-def sender_ended(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set when gRPC's thread that sends the requests of a stream has been told that there are no more."""
-    ended = threading.Event()
+def senders(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """gRPC's threads that send the requests of streams, as they come up."""
+    found: list[threading.Thread] = []
 
     class Outbox(SimpleQueue[Any]):
         def get(self, block: bool = True, timeout: float | None = None) -> Any:
-            request = super().get(block, timeout)
-            if request is None:
-                ended.set()
-            return request
+            found.append(threading.current_thread())
+            return super().get(block, timeout)
 
     monkeypatch.setattr("farnear.client.items.SimpleQueue", Outbox)
-    return ended
+    return found
+
+
+def assert_ended(senders: list[threading.Thread]) -> None:
+    assert senders
+    for thread in senders:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in senders)
 
 
 def new_items(count: int) -> Iterator[NewItem]:
@@ -230,18 +235,18 @@ def test_an_empty_stream_has_no_outcomes(client: Client, cells: str) -> None:
 
 
 def test_a_stream_that_is_not_consumed_to_its_end_is_cancelled(
-    client: Client, cells: str, service: FakeService, sender_ended: threading.Event
+    client: Client, cells: str, service: FakeService, senders: list[threading.Thread]
 ) -> None:
     outcomes = client.upsert_stream(cells, new_items(10_000))
     assert next(outcomes).item_id == "0000"
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
     assert service.stream_ended.wait(timeout=60)
     assert len(service.requests("StreamUpsertItems")) <= 4
-    assert sender_ended.wait(timeout=60)
+    assert_ended(senders)
 
 
 def test_what_the_items_raise_comes_through_and_ends_the_stream(
-    client: Client, cells: str, service: FakeService, sender_ended: threading.Event
+    client: Client, cells: str, service: FakeService, senders: list[threading.Thread]
 ) -> None:
     def items() -> Iterator[NewItem]:
         yield from new_items(200)
@@ -250,14 +255,16 @@ def test_what_the_items_raise_comes_through_and_ends_the_stream(
     with pytest.raises(KeyError, match="the caller's own"):
         list(client.upsert_stream(cells, items()))
     assert service.stream_ended.wait(timeout=60)
-    assert sender_ended.wait(timeout=60)
+    assert_ended(senders)
 
 
-def test_a_stream_that_is_refused_says_why(client: Client, service: FakeService, sender_ended: threading.Event) -> None:
+def test_a_stream_that_is_refused_says_why(
+    client: Client, service: FakeService, senders: list[threading.Thread]
+) -> None:
     with pytest.raises(NotFoundError, match="'nowhere' is not there"):
         list(client.upsert_stream("nowhere", new_items(1000)))
     assert service.stream_ended.wait(timeout=60)
-    assert sender_ended.wait(timeout=60)
+    assert_ended(senders)
 
 
 def test_a_stream_that_breaks_after_an_answer_is_not_retried(client: Client, cells: str, service: FakeService) -> None:

@@ -62,7 +62,8 @@ def copies(random: np.random.Generator, count: int, dim: int) -> FloatArray:
     return sphere(random, 3, dim)[random.integers(0, 3, count)]
 
 
-KINDS: list[Callable[[np.random.Generator, int, int], FloatArray]] = [sphere, lattice, close, copies]
+Kind = Callable[[np.random.Generator, int, int], FloatArray]
+KINDS: list[Kind] = [sphere, lattice, close, copies]
 
 
 def scrambled_ids(count: int) -> list[str]:

@@ -8,7 +8,7 @@ from farnear_service.types import FloatArray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.farnear_service.index.plain import KINDS, Item, brute_force, copies, filled, scrambled_ids, sphere
+from tests.farnear_service.index.plain import KINDS, Item, Kind, brute_force, copies, filled, scrambled_ids, sphere
 
 BOTH = (True, True)
 
@@ -29,7 +29,7 @@ def parts(vectors: FloatArray) -> tuple[FloatArray, ColumnsView, dict[int, Item]
     share=st.sampled_from([None, 0.0, 0.02, 0.4, 1.0]),
 )
 def test_equals_brute_force(
-    kind: "type", seed: int, count: int, dim: int, query_count: int, k: int, share: float | None
+    kind: Kind, seed: int, count: int, dim: int, query_count: int, k: int, share: float | None
 ) -> None:
     random = np.random.default_rng(seed)
     vectors, columns, items = parts(kind(random, count, dim))
