@@ -1,7 +1,8 @@
-"""How many image searches a second does one server answer, and what does serving cost over the bare computation?
+"""How many searches a second does one server answer, and what does serving cost over the bare computation?
 
-Baseline, in the same run: the same decode, embedding and exact search at both ends, in one process without a server.
-The collection has `--items` random 16-d vectors; the network is the paper's CNN at 160 px with random weights.
+Baselines, in the same run: the same decode, embedding and exact search at both ends, in one process without a server;
+and for ready vectors the exact search alone. The callers are coroutines of one process beside the server. The items are
+`--items` random 16-d vectors; the network is the paper's CNN at 160 px with random weights.
 """
 
 import argparse
@@ -13,17 +14,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import grpc
 import numpy as np
 from conditions import print_conditions
 from farnear import AsyncClient, Direction, NewItem, Vector
+from farnear.v1 import search_pb2, types_pb2
+from farnear.v1.search_pb2_grpc import SearchServiceStub
 from farnear_service.bundle import Bundle, load_bundle
 from farnear_service.embedder import Embedder
 from farnear_service.image import ImageLimits, decode
-from farnear_service.index import FlatIndex
+from farnear_service.index import Index, warm_up
+from farnear_service.types import Direction as End
+from farnear_service.types import IndexSettings
 from farnear_training.export import Provenance, export
 from farnear_training.models import MnPairCnn
 from PIL import Image
@@ -36,6 +43,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=600, help="requests at each concurrency")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--vector-requests", type=int, default=5000, help="requests with ready vectors at each")
     arguments = parser.parse_args()
     print_conditions("onnxruntime", "faiss-cpu", "grpcio", "numpy")
 
@@ -48,8 +56,8 @@ def main() -> None:
         parity = random.integers(0, 256, (32, 160, 160, 3), dtype=np.uint8)
         export(MnPairCnn(image_size=160, embedding_dim=16), path / "bundle", provenance, parity_images=parity)
         bundle = load_bundle(path / "bundle")
-        bare = _bare(bundle, vectors, pictures, arguments.requests)
-        print(f"bare, one call after the other   {bare:6.0f}/s")
+        bare, bare_vectors = _bare(bundle, vectors, pictures, arguments.requests)
+        print(f"bare, one call after the other   {bare:6.0f}/s with images, {bare_vectors:6.0f}/s with vectors")
         command = [
             sys.executable,
             "-m",
@@ -66,24 +74,29 @@ def main() -> None:
             assert server.stdout is not None
             address = next(line.split()[-1] for line in server.stdout if "serving on" in line)
             asyncio.run(_load(address, bundle, vectors, pictures, arguments.requests, arguments.concurrency, bare))
+            asyncio.run(_load_vectors(address, bundle, vectors, arguments, bare_vectors))
         finally:
             server.terminate()
             server.wait(30)
 
 
-def _bare(bundle: Bundle, vectors: np.ndarray, pictures: list[bytes], requests: int) -> float:
+def _bare(bundle: Bundle, vectors: np.ndarray, pictures: list[bytes], requests: int) -> tuple[float, float]:
     embedder = Embedder(bundle, threads=os.cpu_count() or 1)
-    index = FlatIndex(16)
+    warm_up()
+    index = Index(16, IndexSettings())
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    index.add(np.arange(len(unit)), [str(n) for n in range(len(unit))], [""] * len(unit), unit)
+    count = len(unit)
+    index.add(np.arange(count), [str(n) for n in range(count)], [""] * count, [0.0] * count, [{}] * count, unit)
     start = time.perf_counter()
     for number in range(requests):
         pixels = decode(pictures[number % len(pictures)], bundle.width, bundle.height, ImageLimits())
         (vector,) = embedder.embed([pixels])
-        now = index.now()
-        now.nearest(vector[None], K)
-        now.farthest(vector[None], K)
-    return requests / (time.perf_counter() - start)
+        index.now().search(vector[None], K, End.BOTH)
+    image_rate = requests / (time.perf_counter() - start)
+    start = time.perf_counter()
+    for number in range(requests):
+        index.now().search(unit[None, number], K, End.BOTH)
+    return image_rate, requests / (time.perf_counter() - start)
 
 
 async def _load(
@@ -116,6 +129,33 @@ async def _load(
                 f"served, {concurrency:3} callers              {rate:6.0f}/s  {rate / bare:4.2f} x bare"
                 f"  p50 {1e3 * spread[49]:.1f} ms  p99 {1e3 * spread[98]:.1f} ms"
             )
+
+
+async def _load_vectors(
+    address: str, bundle: Bundle, vectors: np.ndarray, arguments: argparse.Namespace, bare: float
+) -> None:
+    queries = [
+        search_pb2.SearchRequest(
+            collection="bench",
+            queries=[types_pb2.Query(vector=types_pb2.Vector(values=vector.tolist(), bundle_digest=bundle.digest))],
+            direction=search_pb2.DIRECTION_BOTH,
+            k=K,
+        )
+        for vector in vectors[:1000]
+    ]
+    async with grpc.aio.insecure_channel(address) as channel:
+        search = SearchServiceStub(channel).Search
+
+        async def one_caller(numbers: Iterator[int]) -> None:
+            for number in numbers:
+                await search(queries[number % len(queries)])
+
+        for concurrency in arguments.concurrency:
+            numbers = iter(range(arguments.vector_requests))
+            start = time.perf_counter()
+            await asyncio.gather(*(one_caller(numbers) for _ in range(concurrency)))
+            rate = arguments.vector_requests / (time.perf_counter() - start)
+            print(f"vectors, {concurrency:3} callers             {rate:6.0f}/s  {rate / bare:4.2f} x bare")
 
 
 async def _callers(client: AsyncClient, pictures: list[bytes], requests: int, concurrency: int) -> list[float]:

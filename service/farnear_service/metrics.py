@@ -55,7 +55,7 @@ class Metrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Times one stage: decode, embed, store, search, explain, map_fit or map_place."""
+        """Times one stage: decode, embed, store, search, recommend, explain, index_build, map_fit or map_place."""
         start = time.perf_counter()
         try:
             yield

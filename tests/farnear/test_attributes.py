@@ -1,4 +1,5 @@
 import math
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -40,10 +41,8 @@ def test_each_value_has_its_type(value: Any, kind: AttributeType) -> None:
     ],
 )
 def test_what_cannot_be_sent_as_it_is_is_refused(value: Any, complaint: str) -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=rf"^attributes\['x'\]: .*{re.escape(complaint)}"):
         check_value("attributes['x']", value)
-    assert str(error.value).startswith("attributes['x']: ")
-    assert complaint in str(error.value)
 
 
 @pytest.mark.parametrize("value", [None, b"bytes", [1], np.float32(1), object()])
@@ -89,5 +88,5 @@ def test_times(text: str, time: datetime) -> None:
     ],
 )
 def test_what_is_no_time(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=f"{text!r} {complaint}; allowed are such as"):
+    with pytest.raises(ValueError, match=re.escape(f"{text!r} {complaint}; allowed are such as")):
         read_time(text)

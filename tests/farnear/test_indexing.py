@@ -1,11 +1,12 @@
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from farnear import Client, UnavailableError
 from farnear.images import list_images
 from farnear.indexing import IndexReport, Refusal, index_images
+
+from tests.farnear.fake import FakeService
 
 
 @pytest.fixture
@@ -41,12 +42,12 @@ def test_a_bad_image_is_told_and_the_others_are_indexed(
     assert capsys.readouterr().err == f"farnear: refused crack/2.png: {reason.replace(chr(10), ' ')}\n"
 
 
-def test_what_is_there_is_skipped(client: Client, empty: str, photos: Path, service: Any) -> None:
+def test_what_is_there_is_skipped(client: Client, empty: str, photos: Path, service: FakeService) -> None:
     (photos / "crack/2.png").unlink()
     index_images(client, empty, list_images(photos))
     (photos / "rust/2.png").write_bytes(b"img 0 1 1")
     assert index_images(client, empty, list_images(photos)) == IndexReport(indexed=1, skipped=3, refused=())
-    assert [[item.item_id for item in request.items] for request in service.requests("UpsertItems")] == [
+    assert [[item.item_id for item in request.items] for request in service.requests("StreamUpsertItems")] == [
         ["crack/1.png", "rust/1.png", "top.png"],
         ["rust/2.png"],
     ]
@@ -75,17 +76,17 @@ def test_a_file_name_that_is_not_utf8_is_refused_and_the_others_are_indexed(
     )
 
 
-def test_an_interrupted_run_is_taken_up(client: Client, empty: str, tmp_path: Path, service: Any) -> None:
+def test_an_interrupted_run_is_taken_up(client: Client, empty: str, tmp_path: Path, service: FakeService) -> None:
     for number in range(200):
         (tmp_path / f"{number:03}.png").write_bytes(b"img 1 0 0")
     images = list_images(tmp_path)
 
-    # The second batch fails for good, as when the service dies in the middle.
+    # The second batch fails, as when the service dies in the middle.
     class FailsAfterTheFirst(list[grpc.StatusCode]):
         def __bool__(self) -> bool:
-            return len(service.requests("UpsertItems")) > 1
+            return len(service.requests("StreamUpsertItems")) > 1
 
-    service.failures["UpsertItems"] = FailsAfterTheFirst([grpc.StatusCode.UNAVAILABLE] * 4)
+    service.failures["StreamUpsertItems"] = FailsAfterTheFirst([grpc.StatusCode.UNAVAILABLE])
     with pytest.raises(UnavailableError):
         index_images(client, empty, images)
     service.failures.clear()

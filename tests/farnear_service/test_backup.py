@@ -1,19 +1,26 @@
+import argparse
 import hashlib
 import json
 import shutil
+import signal
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import farnear
 import pytest
+from farnear_service.__main__ import COMMANDS
 from farnear_service.backup import restore_backup, take_backup
 from farnear_service.bundle import adopt_bundle, load_bundle
 from farnear_service.errors import PreconditionError
 from farnear_service.store import Store
 from farnear_service.types import Collection, ImageRetention, Interaction, Opinion
 
+from tests.conftest import picture
+from tests.e2e.conftest import Server
+from tests.e2e.conftest import farnear as command
 from tests.farnear_service.store.conftest import everything, keys_of, row, snapshot
 from tests.farnear_service.store.test_migrations import make, version_1
 
@@ -164,6 +171,79 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date_in_its_backup(
     with closing(sqlite3.connect(tmp_path / "data" / "farnear.db")) as old:
         assert old.execute("PRAGMA user_version").fetchone() == (1,)
     assert restore_backup(tmp_path / "backup", tmp_path / "restored") == taken
+
+
+# As commands
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Starts servers and ends them after the test."""
+    with ExitStack() as servers:
+
+        def begin(data: Path, bundles: Sequence[str] = ()) -> Server:
+            server = Server(data, bundles)
+            servers.callback(server.stop, signal.SIGKILL)
+            return server
+
+        yield begin
+
+
+def test_a_served_directory_is_backed_up_and_answers_the_same_when_restored(
+    tmp_path: Path, tiny_bundle: Path, serve: Callable[..., Server]
+) -> None:
+    served = serve(tmp_path / "data", [f"tiny={tiny_bundle}"])
+    items = [farnear.NewItem(item_id=f"{seed:02}", content=picture(seed), label="l") for seed in range(40)]
+    with farnear.Client(served.address) as client:
+        client.create_collection("c", bundle="tiny")
+        client.upsert("c", items)
+        client.record_interactions("c", "ada", [farnear.Interaction(item_id="07", opinion=farnear.Opinion.LIKED)])
+        before, history = answers(client), list(client.list_interactions("c", "ada"))
+        told = served.run("backup", "--data", tmp_path / "data", tmp_path / "backup", "--json").json()
+        digest = client.get_collection("c").bundle_digest
+        client.delete_items("c", ["07"])
+    collection = {"name": "c", "items": 40, "bundle": "tiny", "bundle_digest": digest}
+    assert told["collections"] == [collection]
+    assert served.stop(signal.SIGKILL) != 0
+    shutil.rmtree(tmp_path / "data")
+
+    restored = command("restore", tmp_path / "backup", "--data", tmp_path / "data", "--bundle", f"tiny={digest[:12]}")
+    assert (restored.code, restored.err) == (0, "")
+    assert restored.out.splitlines()[0] == f"farnear: collection c: 40 items under tiny = {digest[:12]}"
+    again = serve(tmp_path / "data")
+    with farnear.Client(again.address) as client:
+        assert answers(client) == before
+        assert list(client.list_interactions("c", "ada")) == history
+
+
+def answers(client: farnear.Client) -> object:
+    """What a client sees, but for the clusters, which come in their own time."""
+    results = [client.both("c", picture(seed), k=9) for seed in (3, 100)]
+    return (
+        [(item.item_id, item.label, item.create_time) for item in client.list_items("c")],
+        [[(hit.item_id, hit.similarity) for hit in (*result.similar, *result.divergent)] for result in results],
+        client.get_item_image("c", "09"),
+    )
+
+
+def test_a_refusal_is_one_line(tmp_path: Path) -> None:
+    nothing = command("backup", "--data", tmp_path / "data", tmp_path / "backup")
+    assert (nothing.code, nothing.out) == (1, "")
+    assert nothing.err == f"farnear: data directory: {tmp_path / 'data'} holds no store\n"
+    nothing = command("restore", tmp_path / "backup", "--data", tmp_path / "data")
+    assert (nothing.code, len(nothing.err.splitlines())) == (1, 1)
+    assert "has no readable backup.json" in nothing.err
+
+
+@pytest.mark.parametrize("value", ["tiny", "tiny=", "=0123456789ab", "tiny=0123", "tiny=0123456789AB", "tiny=x"])
+def test_a_digest_that_is_none_is_wrong_usage(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    (restore,) = (one for one in COMMANDS if one.name == "restore")
+    restore.add_arguments(parser)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["backup", "--data", "data", "--bundle", value])
+    assert ended.value.code == 2
+    assert "is no NAME=DIGEST with 12 to 64 hex digits" in capsys.readouterr().err
 
 
 # Refused

@@ -1,7 +1,6 @@
-"""The connection under the asyncio client: one way to make a call, to turn pages, and to wait in a stream."""
+"""The connection under the asyncio client: one way to make a call, and to turn pages."""
 # ruff: noqa: ASYNC109 - the timeout travels with the call as its deadline, which asyncio.timeout cannot tell a service
 
-import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self, TypeVar
@@ -9,7 +8,7 @@ from typing import Self, TypeVar
 import grpc
 import grpc.aio
 
-from farnear.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, OPTIONS, PageRequest, PageResponse, late, translate
+from farnear.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, OPTIONS, PageRequest, PageResponse, translate
 from farnear.v1.clusters_pb2_grpc import ClustersServiceStub
 from farnear.v1.collections_pb2_grpc import CollectionsServiceStub
 from farnear.v1.explain_pb2_grpc import ExplainServiceStub
@@ -70,15 +69,3 @@ class Connection:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
-
-    async def _answer(
-        self, stream: "grpc.aio.StreamStreamCall[_Request, _Response]", timeout: float | None
-    ) -> _Response | None:
-        """The next answer of a stream without a deadline of its own, as it may go on for hours; None at its end."""
-        seconds = self._timeout if timeout is None else timeout
-        try:
-            return await asyncio.wait_for(anext(aiter(stream), None), seconds)
-        except TimeoutError as error:
-            raise late("of a stream", address=self._address, timeout=seconds) from error
-        except grpc.RpcError as error:
-            raise translate(error, address=self._address, timeout=seconds) from error

@@ -2,10 +2,11 @@
 # ruff: noqa: ASYNC109 - the timeout travels with the call as its deadline, which asyncio.timeout cannot tell a service
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
 from farnear.aio.connection import Connection
-from farnear.channel import DELETE_ITEMS_BATCH, UPSERT_WINDOW, cut_short
+from farnear.channel import DELETE_ITEMS_BATCH, UPSERT_WINDOW
 from farnear.filters import Where
 from farnear.inputs import NewItem, batches, portions
 from farnear.results import Item, ItemImage, UpsertOutcome
@@ -16,7 +17,6 @@ from farnear.wire.items import (
     read_outcomes,
     to_count_request,
     to_list_request,
-    to_stream_request,
     to_upsert_request,
 )
 
@@ -37,38 +37,33 @@ class ItemCalls(Connection):
     async def upsert_stream(
         self, collection: str, items: Iterable[NewItem], *, timeout: float | None = None
     ) -> AsyncIterator[UpsertOutcome]:
-        """Stores items with several batches on their way at a time; see `Client.upsert_stream`."""
-        outbox: asyncio.Queue[items_pb2.StreamUpsertItemsRequest | None] = asyncio.Queue()
+        """Stores items with several batches on their way at a time; see `Client.upsert_stream`.
 
-        async def requests() -> AsyncIterator[items_pb2.StreamUpsertItemsRequest]:
-            while (request := await outbox.get()) is not None:
-                yield request
-
-        stream = self._items.StreamUpsertItems(requests())
-
-        async def outcomes() -> list[UpsertOutcome]:
-            answer = await self._answer(stream, timeout)
-            if answer is None:
-                raise cut_short(address=self._address)
-            return read_outcomes(answer.results)
-
+        Here each batch is a call of its own, and so retried: a stream of gRPC's asyncio can lose the status that the
+        service ends it with (https://github.com/grpc/grpc/issues/36066).
+        """
+        under_way: deque[tuple[set[str], asyncio.Task[items_pb2.UpsertItemsResponse]]] = deque()
         try:
-            unanswered = 0
             for batch in batches(items):
-                outbox.put_nowait(to_stream_request(collection, batch))
-                unanswered += 1
-                if unanswered == UPSERT_WINDOW:
-                    for outcome in await outcomes():
+                item_ids = {item.item_id for item in batch}
+                # Calls that overlap may end in any order, and of two items with the same id the later one must stand.
+                while any(not item_ids.isdisjoint(others) for others, _ in under_way):
+                    for outcome in await _first(under_way):
                         yield outcome
-                    unanswered -= 1
-            outbox.put_nowait(None)
-            for _ in range(unanswered):
-                for outcome in await outcomes():
+                request = to_upsert_request(collection, batch)
+                call = asyncio.create_task(self._call(self._items.UpsertItems, request, timeout))
+                under_way.append((item_ids, call))
+                if len(under_way) == UPSERT_WINDOW:
+                    for outcome in await _first(under_way):
+                        yield outcome
+            while under_way:
+                for outcome in await _first(under_way):
                     yield outcome
-            await self._answer(stream, timeout)  # the end: a call that is cancelled before it counts as failed
         finally:
-            # A caller that stops early must not leave the service waiting for more.
-            stream.cancel()
+            calls = [call for _, call in under_way]
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
 
     async def get_item(self, collection: str, item_id: str, *, timeout: float | None = None) -> Item:
         """One item by id; see `Client.get_item`."""
@@ -100,3 +95,10 @@ class ItemCalls(Connection):
             request = items_pb2.DeleteItemsRequest(collection=collection, item_ids=portion)
             deleted_count += (await self._call(self._items.DeleteItems, request, timeout)).deleted_count
         return deleted_count
+
+
+async def _first(
+    under_way: "deque[tuple[set[str], asyncio.Task[items_pb2.UpsertItemsResponse]]]",
+) -> list[UpsertOutcome]:
+    _, call = under_way.popleft()
+    return read_outcomes((await call).results)

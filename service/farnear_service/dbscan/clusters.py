@@ -1,16 +1,13 @@
-"""Clusters as lists of cells that are joined and taken apart, and the journal of what a batch did to them."""
+"""Clusters, as lists of cells that are joined and taken apart, and the journal of what a batch did to them."""
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from farnear_service.dbscan.tables import NONE, Rows, Tables
-
-Numbers = NDArray[np.int64]
+from farnear_service.dbscan.tables import NONE, Numbers, Row, Rows, Tables
 
 
 @njit(cache=True, nogil=True)
-def count(g: Tables, cell: np.int32, cores: np.int32, members: np.int32) -> None:
+def count(g: Tables, cell: Row, cores: int, members: int) -> None:
     """Adds to the counts of a cell, and of its cluster if it is in one."""
     g.cells[cell].cores += cores
     g.cells[cell].members += members
@@ -22,8 +19,8 @@ def count(g: Tables, cell: np.int32, cores: np.int32, members: np.int32) -> None
 
 
 @njit(cache=True, nogil=True)
-def new_cluster(g: Tables) -> np.int32:
-    """An empty cluster without an identity, which a cell has to enter next."""
+def new_cluster(g: Tables) -> Row:
+    """A cluster without an identity and without cells; one has to enter next."""
     store = g.store[0]
     cluster = store.free_cluster
     if cluster == NONE:
@@ -38,14 +35,8 @@ def new_cluster(g: Tables) -> np.int32:
 
 
 @njit(cache=True, nogil=True)
-def found(g: Tables, cell: np.int32) -> None:
-    """Makes a cell, which is in no cluster, one of its own."""
-    enter(g, cell, new_cluster(g))
-
-
-@njit(cache=True, nogil=True)
-def enter(g: Tables, cell: np.int32, cluster: np.int32) -> None:
-    """Puts a cell, which is in no cluster, into one."""
+def enter(g: Tables, cell: Row, cluster: Row) -> None:
+    """Puts a cell that is in no cluster into one."""
     _note(g, cell)
     first = g.clusters[cluster].first
     if first != NONE:
@@ -61,7 +52,7 @@ def enter(g: Tables, cell: np.int32, cluster: np.int32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def leave(g: Tables, cell: np.int32) -> None:
+def leave(g: Tables, cell: Row) -> None:
     """Takes a cell out of its cluster, which ends with its last cell."""
     _note(g, cell)
     cluster, after, before = g.cells[cell].cluster, g.cells[cell].next, g.cells[cell].previous
@@ -83,7 +74,7 @@ def leave(g: Tables, cell: np.int32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def join(g: Tables, one: np.int32, other: np.int32) -> None:
+def join(g: Tables, one: Row, other: Row) -> None:
     """Makes the clusters of two cells one, in as many steps as the smaller has cells.
 
     So while clusters only grow, a cell moves at most log2(n) times.
@@ -100,7 +91,7 @@ def join(g: Tables, one: np.int32, other: np.int32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _note(g: Tables, cell: np.int32) -> None:
+def _note(g: Tables, cell: Row) -> None:
     if not g.cells[cell].noted:
         cluster = g.cells[cell].cluster
         g.cells[cell].noted = 1
@@ -110,7 +101,7 @@ def _note(g: Tables, cell: np.int32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _touch(g: Tables, cluster: np.int32) -> None:
+def _touch(g: Tables, cluster: Row) -> None:
     if not g.clusters[cluster].touched:
         g.clusters[cluster].touched = 1
         g.lists[g.store[0].touched].touched = cluster
@@ -130,11 +121,11 @@ def clear_journal(g: Tables) -> None:
 
 @njit(cache=True, nogil=True)
 def touched_clusters(g: Tables) -> tuple[Rows, Numbers, Rows]:
-    """The rows, identities before the batch, and numbers of members of the clusters that the batch touched and that are left."""
-    count = g.store[0].touched
-    rows, ids, members = np.empty(count, np.int32), np.empty(count, np.int64), np.empty(count, np.int32)
+    """The clusters that the batch touched and that are still there: their rows, identities and numbers of members."""
+    touched = g.store[0].touched
+    rows, ids, members = np.empty(touched, np.int32), np.empty(touched, np.int64), np.empty(touched, np.int32)
     found = 0
-    for i in range(count):
+    for i in range(touched):
         cluster = g.lists[i].touched
         if g.clusters[cluster].cells > 0:
             rows[found], ids[found], members[found] = cluster, g.clusters[cluster].id, g.clusters[cluster].members
@@ -144,37 +135,35 @@ def touched_clusters(g: Tables) -> tuple[Rows, Numbers, Rows]:
 
 @njit(cache=True, nogil=True)
 def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
-    """How many core points of which identity before the batch are core points of which cluster now, if of any.
+    """Which identity kept how many of its core points, all through the batch, in which cluster.
 
-    Of all clusters that the batch touched. A pair may come more than once. O(what the batch did).
+    Of every identity that the batch touched at least once, if only with 0 core points; a pair can come more than once.
+    In as many steps as the batch took.
     """
     store = g.store[0]
     ids = np.empty(store.moved + store.touched, np.int64)
     clusters = np.empty(len(ids), np.int32)
     cores = np.empty(len(ids), np.int32)
-    # What each cell and each cluster has kept: its core points without those that were promoted.
+    # What clusters and moved cells have kept: their core points, without those that the batch promoted.
     for i in range(store.moved):
-        g.cells[g.lists[i].moved].waiting = 0
+        g.cells[g.lists[i].moved].waiting = g.cells[g.lists[i].moved].cores
     for i in range(store.touched):
         g.clusters[g.lists[i].touched].mark = g.clusters[g.lists[i].touched].cores
     for i in range(store.promoted):
         p = g.lists[i].promoted
         if g.points[p].anchor == p:
-            cell = g.points[p].cell
-            g.clusters[g.cells[cell].cluster].mark -= 1
-            if g.cells[cell].noted:
-                g.cells[cell].waiting += 1
+            g.cells[g.points[p].cell].waiting -= 1
+            g.clusters[g.cells[g.points[p].cell].cluster].mark -= 1
     found = 0
     for i in range(store.moved):
         cell = g.lists[i].moved
         cluster = g.cells[cell].cluster
-        kept = 0
         if cluster != NONE:
-            kept = g.cells[cell].cores - g.cells[cell].waiting
-            g.clusters[cluster].mark -= kept
+            g.clusters[cluster].mark -= g.cells[cell].waiting
         if g.cells[cell].before != NONE:
-            ids[found], clusters[found], cores[found] = g.cells[cell].before, cluster, kept
+            ids[found], clusters[found], cores[found] = g.cells[cell].before, cluster, g.cells[cell].waiting
             found += 1
+    # What is left are cells that did not move: they kept their cluster's identity.
     for i in range(store.touched):
         cluster = g.lists[i].touched
         if g.clusters[cluster].cells > 0 and g.clusters[cluster].id != NONE:
@@ -185,7 +174,7 @@ def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
 
 @njit(cache=True, nogil=True)
 def smallest_keys(g: Tables, clusters: Rows) -> Numbers:
-    """The smallest key of a core point of each of the clusters."""
+    """The smallest key of a core point of each of these clusters."""
     smallest = np.full(len(clusters), np.iinfo(np.int64).max)
     for i in range(len(clusters)):
         cell = g.clusters[clusters[i]].first

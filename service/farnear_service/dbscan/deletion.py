@@ -1,8 +1,8 @@
 """What the deletion of a point changes in the plane (Ester et al. 1998, section 4.3).
 
-The paper tells three cases apart by the core points around those that are core no more. Here nothing is told apart: whoever
-lost its anchor looks for another one, cells that lost a link are searched from, and what the searches find apart is apart. Removal,
-reduction and split follow, also several of them, in several clusters, from one deletion.
+The paper tells three cases apart by the core points around those that are core no more. Here no case is told apart: who
+lost its anchor looks for another one, from cells that lost a link a search starts, and what the searches find apart is
+apart. Removal, reduction and split come out of that, also several at once and in several clusters.
 """
 
 import numpy as np
@@ -12,21 +12,22 @@ from farnear_service.dbscan.clusters import leave
 from farnear_service.dbscan.grid import (
     WAYS,
     cell_in_way,
+    find_near,
     is_full,
     leave_grid,
     meet,
     remove_cell,
     squared_distance,
     unlink,
-    find_near,
 )
 from farnear_service.dbscan.points import belong, is_core, is_nearer, remove_point, row_of
 from farnear_service.dbscan.search import add_seed, finish, next_cell, next_search, reach, start
-from farnear_service.dbscan.tables import NONE, Tables
+from farnear_service.dbscan.tables import NONE, Numbers, Row, Tables
 
 
 @njit(cache=True, nogil=True)
-def delete_points(g: Tables, keys: np.ndarray) -> None:
+def delete_points(g: Tables, keys: Numbers) -> None:
+    """Deletes the points of these keys, which are there, one after the other."""
     for i in range(len(keys)):
         p = row_of(g, keys[i])
         cell = g.points[p].cell
@@ -34,18 +35,16 @@ def delete_points(g: Tables, keys: np.ndarray) -> None:
         lost = _count_out(g, p)
         _reassign(g, p, lost)
         seeds = _take_links(g, lost)
-        if seeds > 1:
+        if seeds > 0:
             _cut_apart(g, seeds)
-        elif seeds == 1:
-            g.cells[g.lists[0].seed].reached = NONE
         remove_point(g, p)
         if g.cells[cell].points == 0:
             remove_cell(g, cell)
 
 
 @njit(cache=True, nogil=True)
-def _count_out(g: Tables, p: np.int32) -> int:
-    """Counts p, which has left its cell, out; lists the points that `changed` to not core, returns how many."""
+def _count_out(g: Tables, p: Row) -> int:
+    """Counts p out; lists the points that thereby `changed` to not core, p too if it was, returns how many."""
     here = g.points[p].cell
     lost = 0
     if is_core(g, p):
@@ -53,10 +52,10 @@ def _count_out(g: Tables, p: np.int32) -> int:
         lost += 1
     else:
         belong(g, p, NONE)
-    full_no_more = g.cells[here].points == g.store[0].min_samples - 1
+    full_until_now = g.cells[here].points == g.store[0].min_samples - 1
     for i in range(find_near(g, p)):
         cell = g.lists[i].near
-        if is_full(g, cell) or (cell == here and full_no_more):
+        if is_full(g, cell) or (cell == here and full_until_now):
             continue
         q = g.cells[cell].first
         while q != NONE:
@@ -66,7 +65,7 @@ def _count_out(g: Tables, p: np.int32) -> int:
                     g.lists[lost].changed = q
                     lost += 1
             q = g.points[q].next
-    q = g.cells[here].first if full_no_more else NONE
+    q = g.cells[here].first if full_until_now else NONE
     while q != NONE:
         g.points[q].neighbours = _count_neighbours(g, q)
         if g.points[q].neighbours < g.store[0].min_samples:
@@ -77,11 +76,10 @@ def _count_out(g: Tables, p: np.int32) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _count_neighbours(g: Tables, p: np.int32) -> int:
+def _count_neighbours(g: Tables, p: Row) -> int:
     neighbours = 0
     for i in range(find_near(g, p)):
-        cell = g.lists[i].near
-        q = g.cells[cell].first
+        q = g.cells[g.lists[i].near].first
         while q != NONE:
             neighbours += squared_distance(g, p, q) <= g.store[0].squared_eps
             q = g.points[q].next
@@ -89,8 +87,8 @@ def _count_neighbours(g: Tables, p: np.int32) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _reassign(g: Tables, p: np.int32, lost: int) -> None:
-    """Takes core status from the `changed` points; these, without p, and their border points look for other anchors."""
+def _reassign(g: Tables, p: Row, lost: int) -> None:
+    """Makes the `changed` points core no more; they, but for p, and those that belonged to them get other anchors."""
     for i in range(lost):
         belong(g, g.lists[i].changed, NONE)
     orphans = 0
@@ -112,7 +110,7 @@ def _reassign(g: Tables, p: np.int32, lost: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _nearest_core(g: Tables, p: np.int32) -> np.int32:
+def _nearest_core(g: Tables, p: Row) -> Row:
     nearest, distance = NONE, 0.0
     for i in range(find_near(g, p)):
         cell = g.lists[i].near
@@ -126,15 +124,15 @@ def _nearest_core(g: Tables, p: np.int32) -> np.int32:
 
 
 @njit(cache=True, nogil=True)
-def _take_links(g: Tables, lost: int) -> int:
-    """Removes the links that nothing but the `changed` points made; lists a `seed` for each cell that lost one.
+def _take_links(g: Tables, lost: int) -> Row:
+    """Takes away the links that only the `changed` points made; lists as `seed` the cells that lost one, returns how many.
 
-    Returns how many. Cells that are left without core points leave their clusters.
+    Cells without core points leave their clusters.
     """
     seeds = np.int32(0)
     for i in range(lost):
         cell = g.points[g.lists[i].changed].cell
-        if g.cells[cell].cluster == NONE:  # it has left for another of the points
+        if g.cells[cell].cluster == NONE:  # for another of its points it was seen to
             continue
         for way in range(WAYS):
             if (g.cells[cell].links >> way) & 1:
@@ -149,7 +147,7 @@ def _take_links(g: Tables, lost: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _cut_apart(g: Tables, seeds: int) -> None:
+def _cut_apart(g: Tables, seeds: Row) -> None:
     s = start(g, seeds)
     search = next_search(s)
     while search != NONE:

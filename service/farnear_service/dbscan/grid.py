@@ -1,8 +1,8 @@
 """The plane in square cells whose diagonal is just under eps (after Gunawan 2013).
 
-Points of one cell are all within eps of each other: so in a cell of `min_samples` points, a full one, all points are core and
-nobody counts their neighbours. The neighbours of a point lie in the 5 x 5 cells around its own. Two cells are linked while
-a core point of one is within eps of a core point of the other, so clusters are the connected cells.
+Points of one cell are all within eps of each other. So in a full cell, one of `min_samples` points, all are core points
+and nobody counts their neighbours. The neighbours of a point lie in the 5 x 5 cells around its own. Two cells are linked
+while a core point of one is within eps of a core point of the other: so clusters are the connected cells.
 
 What is within eps is decided as scikit-learn's k-d tree decides it in its leaves: dx * dx + dy * dy <= eps * eps, every
 operation rounded to float64 by itself.
@@ -13,45 +13,47 @@ from numba import njit
 
 from farnear_service.dbscan.hashing import drop, find, put
 from farnear_service.dbscan.points import is_core
-from farnear_service.dbscan.tables import NONE, Tables
+from farnear_service.dbscan.tables import NONE, Row, Tables
 
-# A cell is this much smaller than eps / sqrt(2), and columns and rows lie within MAX_CELL. Then a quotient x / side is off by
-# at most 2**-23 cells, and no two points that rounding puts into one cell are farther apart than eps.
+# Cells are smaller than eps / sqrt(2) by MARGIN, and rows and columns lie within MAX_CELL. So a quotient x / side is off
+# by less than 2**-22 cells, and no points that rounding puts into one cell are farther apart than eps.
 MARGIN = 2.0**-20
 MAX_CELL = 2**30
 
-# Ways from a cell to those around it, itself among them: 5 * (rows + 2) + (columns + 2).
+# Ways from a cell to those around it and to itself: 5 * (rows + 2) + (columns + 2).
 WAYS = 25
-HERE = 12
+_HERE = 12
 
-_ROW = 2**32  # a cell's key is _ROW * row + column
+_ROW = 2**32  # the key of a cell is _ROW * row + column
 
 
 @njit(cache=True, nogil=True)
-def squared_distance(g: Tables, p: np.int32, q: np.int32) -> float:
+def squared_distance(g: Tables, p: Row, q: Row) -> float:
+    """Of two points."""
     dx = g.points[p].x - g.points[q].x
     dy = g.points[p].y - g.points[q].y
-    return dx * dx + dy * dy
+    return float(dx * dx + dy * dy)
 
 
 @njit(cache=True, nogil=True)
-def is_full(g: Tables, cell: np.int32) -> bool:
-    return g.cells[cell].points >= g.store[0].min_samples
+def is_full(g: Tables, cell: Row) -> bool:
+    """Whether all points of a cell are core points because of one another."""
+    return bool(g.cells[cell].points >= g.store[0].min_samples)
 
 
 @njit(cache=True, nogil=True)
-def cell_in_way(g: Tables, cell: np.int32, way: int) -> np.int32:
+def cell_in_way(g: Tables, cell: Row, way: int) -> Row:
     """The cell that lies in that way, or NONE where no point is."""
-    if way == HERE:
+    if way == _HERE:
         return cell
     return find(g.cell_of, g.cells["key"], g.cells[cell].key + _ROW * (way // 5 - 2) + (way % 5 - 2))
 
 
 @njit(cache=True, nogil=True)
-def find_near(g: Tables, p: np.int32) -> int:
-    """Lists the cells that can have points within eps of p, each `near` with its `way`; returns how many.
+def find_near(g: Tables, p: Row) -> int:
+    """Lists the cells that can have points within eps of p, each as `near` with its `way`; returns how many.
 
-    All are looked up before one is read: so the processor waits for several at once where memory is slow.
+    All are looked up before the first is searched, so that the processor can wait for several at once.
     """
     u = g.points[p].x / g.store[0].side
     v = g.points[p].y / g.store[0].side
@@ -63,7 +65,7 @@ def find_near(g: Tables, p: np.int32) -> int:
         for j in range(-2, 3):
             gap_u = j - u if j > 0 else (u - j - 1 if j < 0 else 0.0)
             if gap_u * gap_u + gap_v * gap_v <= g.store[0].reach:
-                way = 5 * i + j + HERE
+                way = 5 * i + j + _HERE
                 cell = cell_in_way(g, g.points[p].cell, way)
                 if cell != NONE:
                     g.lists[near].near = cell
@@ -73,7 +75,7 @@ def find_near(g: Tables, p: np.int32) -> int:
 
 
 @njit(cache=True, nogil=True)
-def enter_grid(g: Tables, p: np.int32, x: float, y: float) -> None:
+def enter_grid(g: Tables, p: Row, x: float, y: float) -> None:
     """Puts a point into the cell at (x, y)."""
     g.points[p].x = x
     g.points[p].y = y
@@ -89,8 +91,8 @@ def enter_grid(g: Tables, p: np.int32, x: float, y: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def leave_grid(g: Tables, p: np.int32) -> None:
-    """Takes a point out of its cell's list; the cell stays, even if it is empty."""
+def leave_grid(g: Tables, p: Row) -> None:
+    """Takes a point out of the list of its cell. The cell stays, even if it is empty."""
     cell, after, before = g.points[p].cell, g.points[p].next, g.points[p].previous
     if before == NONE:
         g.cells[cell].first = after
@@ -102,7 +104,7 @@ def leave_grid(g: Tables, p: np.int32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def remove_cell(g: Tables, cell: np.int32) -> None:
+def remove_cell(g: Tables, cell: Row) -> None:
     """Gives back the row of an empty cell."""
     drop(g.cell_of, g.cells["key"], cell)
     g.cells[cell].next = g.store[0].free_cell
@@ -110,20 +112,8 @@ def remove_cell(g: Tables, cell: np.int32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def link(g: Tables, cell: np.int32, other: np.int32, way: int) -> None:
-    g.cells[cell].links |= 1 << way
-    g.cells[other].links |= 1 << (WAYS - 1 - way)
-
-
-@njit(cache=True, nogil=True)
-def unlink(g: Tables, cell: np.int32, other: np.int32, way: int) -> None:
-    g.cells[cell].links &= ~(1 << way)
-    g.cells[other].links &= ~(1 << (WAYS - 1 - way))
-
-
-@njit(cache=True, nogil=True)
-def meet(g: Tables, cell: np.int32, other: np.int32) -> bool:
-    """Whether a core point of one cell is within eps of one of the other. Mostly one of the first pairs is."""
+def meet(g: Tables, cell: Row, other: Row) -> bool:
+    """Whether a core point of one cell is within eps of a core point of the other. Mostly the first pairs tell."""
     p = g.cells[cell].first
     while p != NONE:
         q = g.cells[other].first if is_core(g, p) else NONE
@@ -136,7 +126,21 @@ def meet(g: Tables, cell: np.int32, other: np.int32) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _cell_at(g: Tables, x: float, y: float) -> np.int32:
+def link(g: Tables, cell: Row, other: Row, way: int) -> None:
+    """Links a cell and the other, which lies in that way."""
+    g.cells[cell].links |= 1 << way
+    g.cells[other].links |= 1 << (WAYS - 1 - way)
+
+
+@njit(cache=True, nogil=True)
+def unlink(g: Tables, cell: Row, other: Row, way: int) -> None:
+    """Takes the link back."""
+    g.cells[cell].links &= ~(1 << way)
+    g.cells[other].links &= ~(1 << (WAYS - 1 - way))
+
+
+@njit(cache=True, nogil=True)
+def _cell_at(g: Tables, x: float, y: float) -> Row:
     key = _ROW * np.int64(np.floor(y / g.store[0].side)) + np.int64(np.floor(x / g.store[0].side))
     cell = find(g.cell_of, g.cells["key"], key)
     if cell == NONE:

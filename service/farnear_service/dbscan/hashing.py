@@ -1,8 +1,10 @@
 """A hash map from int64 keys to rows: open addressing with linear probing (Knuth, TAOCP vol. 3, section 6.4).
 
-The keys stay where they are, in an array of the caller's; the map is a table int32 of rows, -1 where nothing is. Its length is
-a power of two and at least twice the number of entries, so a probe ends after a few places.
+The keys stay where they are, in an array of the caller's. The map is a table int32 of rows, -1 where nothing is; its
+length is a power of two and at least twice the number of entries, so that a probe ends after a few places.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -20,7 +22,7 @@ def new_table(capacity: int) -> Table:
 
 
 @njit(cache=True, nogil=True)
-def find(table: Table, keys: Keys, key: int) -> int:
+def find(table: Table, keys: Keys, key: int) -> Any:
     """The row with that key, or -1."""
     place = _home(table, key)
     while table[place] != EMPTY and keys[table[place]] != key:
@@ -44,23 +46,21 @@ def drop(table: Table, keys: Keys, row: int) -> None:
     hole = _home(table, keys[row])
     while table[hole] != row:
         hole = (hole + 1) & mask
-    place = hole
-    while True:
-        place = (place + 1) & mask
-        if table[place] == EMPTY:
-            break
-        # An entry may move into the hole if its home is not between the hole and where it is.
+    place = (hole + 1) & mask
+    while table[place] != EMPTY:
+        # An entry may move into the hole if its home does not lie behind the hole.
         if (place - _home(table, keys[table[place]])) & mask >= (place - hole) & mask:
             table[hole] = table[place]
             hole = place
+        place = (place + 1) & mask
     table[hole] = EMPTY
 
 
 @njit(cache=True, nogil=True)
-def _home(table: Table, key: int) -> int:
-    mixed = np.uint64(key)
+def _home(table: Table, key: int) -> Any:
+    mixed = np.uint64(key)  # MurmurHash3's finaliser: every bit of the key moves every bit
     mixed ^= mixed >> np.uint64(33)
-    mixed *= np.uint64(0xFF51AFD7ED558CCD)  # MurmurHash3's finaliser: every bit of the key moves every bit
+    mixed *= np.uint64(0xFF51AFD7ED558CCD)
     mixed ^= mixed >> np.uint64(33)
     mixed *= np.uint64(0xC4CEB9FE1A85EC53)
     mixed ^= mixed >> np.uint64(33)

@@ -1,33 +1,33 @@
 """What the insertion of a point changes in the plane (Ester et al. 1998, section 4.2).
 
-The paper tells four cases apart by the clusters of the core points around the points that become core. Here each point that
-becomes core is looked at alone: it is a cluster of its own, joined with every core point within eps. Noise, creation,
-absorption and merge follow, also several of them from one insertion.
+The paper tells four cases apart by the clusters of the core points around those that have become core. Here every point
+that becomes core is looked at by itself: it is of one cluster with the core points within eps, and border points that it
+is nearest to belong to it. Noise, creation, absorption and merge come out of that, also several at once.
 """
 
-import numpy as np
 from numba import njit
 
-from farnear_service.dbscan.clusters import found, join
+from farnear_service.dbscan.clusters import enter, join, new_cluster
 from farnear_service.dbscan.grid import enter_grid, find_near, is_full, link, squared_distance
-from farnear_service.dbscan.points import add_point, belong, is_core, is_nearer, note_promotion
-from farnear_service.dbscan.tables import NONE, Tables
+from farnear_service.dbscan.points import add_point, belong, is_core, is_nearer
+from farnear_service.dbscan.tables import NONE, Numbers, Points, Row, Tables
 
 
 @njit(cache=True, nogil=True)
-def insert_points(g: Tables, keys: np.ndarray, positions: np.ndarray) -> None:
+def insert_points(g: Tables, keys: Numbers, positions: Points) -> None:
+    """Inserts points by `keys` (N,) at `positions` (N, 2), one after the other."""
     for i in range(len(keys)):
         p = add_point(g, keys[i])
         enter_grid(g, p, positions[i, 0], positions[i, 1])
-        gained = _count_in(g, p)
-        for j in range(gained):
+        for j in range(_count_in(g, p)):
             _promote(g, g.lists[j].changed)
 
 
 @njit(cache=True, nogil=True)
-def _count_in(g: Tables, p: np.int32) -> int:
-    """Counts p and its neighbours, and anchors p; lists the points that `changed` to core, returns how many."""
+def _count_in(g: Tables, p: Row) -> int:
+    """Counts p and its neighbours; lists the points that `changed` to core, returns how many. If p is not, anchors it."""
     here = g.points[p].cell
+    full_here = is_full(g, here)
     gained = 0
     if g.cells[here].points == g.store[0].min_samples:
         q = g.cells[here].first
@@ -36,7 +36,6 @@ def _count_in(g: Tables, p: np.int32) -> int:
                 g.lists[gained].changed = q
                 gained += 1
             q = g.points[q].next
-    full_here = is_full(g, here)
     neighbours = 1
     nearest, distance = NONE, 0.0
     for i in range(find_near(g, p)):
@@ -67,13 +66,12 @@ def _count_in(g: Tables, p: np.int32) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _promote(g: Tables, p: np.int32) -> None:
-    """Makes p core: its cluster is one with those of the core points around, and border points it is nearest to join it."""
+def _promote(g: Tables, p: Row) -> None:
+    """Makes p core, of one cluster with the core points around it, and the anchor of border points it is nearest to."""
     here = g.points[p].cell
     belong(g, p, p)
-    note_promotion(g, p)
     if g.cells[here].cluster == NONE:
-        found(g, here)
+        enter(g, here, new_cluster(g))
     for i in range(find_near(g, p)):
         cell, way = g.lists[i].near, g.lists[i].way
         linking = cell != here and g.cells[cell].cores > 0 and not (g.cells[here].links >> way) & 1

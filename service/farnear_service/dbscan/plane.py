@@ -3,36 +3,35 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from farnear_service.dbscan.clusters import Numbers
 from farnear_service.dbscan.deletion import delete_points
 from farnear_service.dbscan.engine import IncrementalDbscan
 from farnear_service.dbscan.grid import MARGIN, MAX_CELL
 from farnear_service.dbscan.insertion import insert_points
-from farnear_service.dbscan.snapshot import Points
-from farnear_service.dbscan.tables import Rows
+from farnear_service.dbscan.tables import Numbers, Points, Rows
 
 
 class PlaneDbscan(IncrementalDbscan):
-    """Points are positions (x, y) in float64, and eps is a Euclidean distance.
+    """Points are positions (x, y), and eps is a Euclidean distance.
 
-    Two points are within eps if dx * dx + dy * dy <= eps * eps in float64, as scikit-learn's k-d tree compares the points of a leaf.
-    (Whole nodes it compares otherwise: of a pair whose squared distance is the next float64 above eps * eps it can say
-    both, depending on the points around.)
+    Two points are within eps if dx * dx + dy * dy <= eps * eps in float64, as scikit-learn's k-d tree compares points in
+    its leaves. (Nodes as a whole it compares otherwise: of points whose squared distance is the next float64 above
+    eps * eps it says one thing or the other, depending on the points around.)
 
-    An update costs the same however many points there are elsewhere, about as much as there are points within 2 eps, but
-    for two cases: joining two clusters costs as much as the smaller has cells of side eps / sqrt(2), and taking one apart as
-    much as its second largest part has.
+    What an insertion or deletion costs depends on the points within 2 eps and not on how many there are elsewhere, but for
+    this: to join two clusters costs as much as the smaller has cells of side eps / sqrt(2), and to take one apart as much
+    as its second largest part has.
     """
 
     cosine = False
 
     def __init__(self, *, eps: float, min_samples: int) -> None:
-        # Its square, and with it squared distances near it, must be ordinary floating-point numbers.
         if not 1e-150 <= eps <= 1e150:
-            raise ValueError(f"eps: is {eps}, and must be from 1e-150 to 1e150")
+            raise ValueError(
+                f"eps: is {eps}, and must be from 1e-150 to 1e150, so that its square is in float64's range"
+            )
         super().__init__(eps=eps, min_samples=min_samples, dim=2)
-        store = self._tables.store
         self._side = eps / np.sqrt(2) * (1 - MARGIN)
+        store = self._tables.store
         store["squared_eps"] = eps * eps
         store["side"] = self._side
         store["reach"] = (eps / self._side) ** 2 * (1 + MARGIN)
@@ -43,11 +42,11 @@ class PlaneDbscan(IncrementalDbscan):
             raise ValueError(f"points: must be of shape (N, 2), and are of {positions.shape}")
         farthest = self._side * MAX_CELL
         if not (np.abs(positions) < farthest).all():
-            raise ValueError(f"points: coordinates must be numbers below {farthest:g}, which is {MAX_CELL} grid cells")
+            raise ValueError(f"points: coordinates must be numbers between -{farthest:g} and {farthest:g} for this eps")
         return positions
 
     def _insert(self, keys: Numbers, points: Points) -> None:
-        # Neighbours after one another: then what an insertion needs is in the processor's cache already.
+        # Row by row, so that of what one insertion read the next finds much in the processor's cache.
         columns, rows = np.floor(points / self._side).T
         order = np.lexsort((columns, rows))
         insert_points(self._tables, keys[order], points[order])
@@ -56,4 +55,4 @@ class PlaneDbscan(IncrementalDbscan):
         delete_points(self._tables, keys)
 
     def _points_at(self, rows: Rows) -> Points:
-        return np.column_stack((self._tables.points["x"][rows], self._tables.points["y"][rows]))
+        return np.column_stack((self._tables.points["x"], self._tables.points["y"]))[rows]

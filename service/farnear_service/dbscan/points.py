@@ -5,18 +5,18 @@ from numba import njit
 
 from farnear_service.dbscan.clusters import count
 from farnear_service.dbscan.hashing import drop, find, put
-from farnear_service.dbscan.tables import NONE, Tables
+from farnear_service.dbscan.tables import NONE, Row, Tables
 
 
 @njit(cache=True, nogil=True)
-def row_of(g: Tables, key: int) -> np.int32:
-    """The row of the point with that key, or NONE."""
+def row_of(g: Tables, key: int) -> Row:
+    """The point with that key, or NONE."""
     return find(g.point_of, g.points["key"], key)
 
 
 @njit(cache=True, nogil=True)
-def add_point(g: Tables, key: int) -> np.int32:
-    """The row of a new point: noise so far, alone, and in no cell."""
+def add_point(g: Tables, key: int) -> Row:
+    """A new point: noise so far, and in no cell."""
     store = g.store[0]
     p = store.free_point
     if p == NONE:
@@ -26,53 +26,49 @@ def add_point(g: Tables, key: int) -> np.int32:
         store.free_point = g.points[p].next
     g.points[p].key = key
     g.points[p].anchor = NONE
-    g.points[p].neighbours = 1
     put(g.point_of, g.points["key"], p)
-    store.present += 1
+    store.count += 1
     return p
 
 
 @njit(cache=True, nogil=True)
-def remove_point(g: Tables, p: np.int32) -> None:
+def remove_point(g: Tables, p: Row) -> None:
     """Gives back the row of a point."""
     store = g.store[0]
     drop(g.point_of, g.points["key"], p)
-    store.present -= 1
     g.points[p].cell = NONE
     g.points[p].next = store.free_point
     store.free_point = p
+    store.count -= 1
 
 
 @njit(cache=True, nogil=True)
-def is_core(g: Tables, p: np.int32) -> bool:
-    return g.points[p].anchor == p
+def is_core(g: Tables, p: Row) -> bool:
+    """Whether a point is a core point."""
+    return bool(g.points[p].anchor == p)
 
 
 @njit(cache=True, nogil=True)
-def belong(g: Tables, p: np.int32, core: np.int32) -> None:
-    """Makes `core` the anchor of p, which may be p itself, or NONE."""
+def belong(g: Tables, p: Row, core: Row) -> None:
+    """Makes `core` the anchor of p: itself, which makes it core, or another, or NONE."""
     before = g.points[p].anchor
     if before != NONE:
         count(g, g.points[before].cell, -np.int32(before == p), np.int32(-1))
     g.points[p].anchor = core
     if core != NONE:
         count(g, g.points[core].cell, np.int32(core == p), np.int32(1))
+    if core == p:
+        store = g.store[0]
+        g.lists[store.promoted].promoted = p
+        store.promoted += 1
 
 
 @njit(cache=True, nogil=True)
-def is_nearer(g: Tables, distance: float, core: np.int32, to_anchor: float, anchor: np.int32) -> bool:
-    """Whether a point would rather belong to `core` than to its `anchor`: by distance, and by key where these are equal.
+def is_nearer(g: Tables, distance: float, core: Row, anchor_distance: float, anchor: Row) -> bool:
+    """Whether a border point belongs rather to `core` than to `anchor`: the nearer, or that of the smaller key.
 
-    So which core point a border point belongs to depends on nothing but the points.
+    So which core point it belongs to depends on nothing but the points.
     """
-    if anchor == NONE or distance < to_anchor:
+    if anchor == NONE or distance < anchor_distance:
         return True
-    return distance == to_anchor and g.points[core].key < g.points[anchor].key
-
-
-@njit(cache=True, nogil=True)
-def note_promotion(g: Tables, p: np.int32) -> None:
-    """Writes into the journal that p became core in this batch."""
-    store = g.store[0]
-    g.lists[store.promoted].promoted = p
-    store.promoted += 1
+    return bool(distance == anchor_distance and g.points[core].key < g.points[anchor].key)

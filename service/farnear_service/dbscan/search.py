@@ -1,18 +1,18 @@
-"""Which parts of a cluster still hold together after it lost connections: searches from several cells, in turns.
+"""Whether a cluster that lost connections still holds together: searches from several cells, in turns.
 
-Each part has one of the cells that lost a connection: the seeds, the i-th marked as `reached` by search i. A search starts
-from each. Where two meet they become one; one that runs out has found a whole part, cut off from the rest. With one search
-left in a cluster it is over: what that one has not seen is its part. So a search goes hardly farther than the second largest
-part, and mostly all meet at once.
+Every part that it can fall into has one of the cells that lost a connection: the seeds, of which the i-th is marked as
+`reached` by search i. A search starts from each. Where two meet they become one; one that runs out has found a whole
+part, cut off from the rest. With one search left in a cluster it is over: what that one has not seen is its part. So no
+search goes much farther than the second largest part, and mostly all meet at once.
 
-    searches = start(g, seeds)
-    search = next_search(g, searches)
+    s = start(g, seeds)
+    search = next_search(s)
     while search != NONE:
-        cell = next_cell(g, searches, search)
+        cell = next_cell(g, s, search)
         if cell != NONE:
-            ... reach(g, searches, search, other) for every cell that is connected with it
-        search = next_search(g, searches)
-    finish(g, searches)
+            ...  # reach(g, s, search, other) for every cell that is connected with it
+        search = next_search(s)
+    finish(g, s)
 """
 
 from typing import NamedTuple
@@ -21,14 +21,15 @@ import numpy as np
 from numba import njit
 
 from farnear_service.dbscan.clusters import enter, leave, new_cluster
-from farnear_service.dbscan.tables import NONE, Rows, Tables
+from farnear_service.dbscan.tables import NONE, Row, Rows, Tables
 
 
 class Searches(NamedTuple):
-    """By search: what it `became` when it met another, its cells that wait from `head` to `tail`, whether it `ended`.
+    """The searches of one deletion.
 
-    And its `family`, the first search of the same cluster; by family, how many are `under_way`. `state` is the search whose
-    turn it was, how many have yet to meet or end, and the number of cells visited.
+    By search: what it `became` when it was met; its waiting cells, a list from `head` to `tail`; whether it `ended`; its
+    `family`, the first search of the same cluster. By family: how many are `under_way`. `state`: the search that was last in turn, how
+    many have yet to meet or to end, and how many cells were visited.
     """
 
     became: Rows
@@ -41,8 +42,8 @@ class Searches(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def add_seed(g: Tables, cell: np.int32, seeds: np.int32) -> np.int32:
-    """Lists a cell that is still in a cluster as a seed, if it is not one yet; returns how many there are now."""
+def add_seed(g: Tables, cell: Row, seeds: Row) -> Row:
+    """Adds a cell to that many seeds, unless it is one or has no core points left; returns how many there are now."""
     if g.cells[cell].cores == 0 or g.cells[cell].reached != NONE:
         return seeds
     g.lists[seeds].seed = cell
@@ -51,54 +52,62 @@ def add_seed(g: Tables, cell: np.int32, seeds: np.int32) -> np.int32:
 
 
 @njit(cache=True, nogil=True)
-def start(g: Tables, seeds: int) -> Searches:
-    """Searches from the first `seeds` of that list, which may be of several clusters."""
+def start(g: Tables, seeds: Row) -> Searches:
+    """Searches from that many seeds, at least one. They may be of several clusters, which are searched beside each other."""
     head = g.lists["seed"][:seeds].copy()
     family = np.empty(seeds, np.int32)
     under_way = np.zeros(seeds, np.int32)
-    state = np.array([-1, seeds, 0], np.int32)
     for i in range(seeds):
         g.cells[head[i]].waiting = NONE
         g.clusters[g.cells[head[i]].cluster].mark = NONE
+    unsettled = 0
     for i in range(seeds):
         cluster = g.cells[head[i]].cluster
         if g.clusters[cluster].mark == NONE:
             g.clusters[cluster].mark = i
-            state[1] -= 1
+        else:
+            unsettled += 1
         family[i] = g.clusters[cluster].mark
         under_way[family[i]] += 1
-    became = np.arange(seeds).astype(np.int32)
-    return Searches(became, head, head.copy(), np.zeros(seeds, np.int32), family, under_way, state)
+    return Searches(
+        np.arange(seeds).astype(np.int32),
+        head,
+        head.copy(),
+        np.zeros(seeds, np.int32),
+        family,
+        under_way,
+        np.array([-1, unsettled, 0], np.int32),
+    )
 
 
 @njit(cache=True, nogil=True)
-def next_search(s: Searches) -> np.int32:
+def next_search(s: Searches) -> Row:
     """The search whose turn it is, or NONE when all is known."""
     if s.state[1] == 0:
         return NONE
     search = s.state[0]
     while True:
-        search = (search + 1) % len(s.head)
+        search = np.int32((search + 1) % len(s.head))
         if s.became[search] == search and not s.ended[search] and s.under_way[s.family[search]] > 1:
             s.state[0] = search
-            return np.int32(search)
+            return search
 
 
 @njit(cache=True, nogil=True)
-def next_cell(g: Tables, s: Searches, search: np.int32) -> np.int32:
-    """A cell for the search to go on from, or NONE: then it has ended."""
+def next_cell(g: Tables, s: Searches, search: Row) -> Row:
+    """The cell from which the search goes on, or NONE if it has none left: then it has ended."""
     cell = s.head[search]
     if cell == NONE:
         s.ended[search] = 1
-        _one_less(s, search)
+        _settle_one(s, search)
     else:
         s.head[search] = g.cells[cell].waiting
     return cell
 
 
 @njit(cache=True, nogil=True)
-def reach(g: Tables, s: Searches, search: np.int32, cell: np.int32) -> None:
-    """The search comes to a cell: a new one, or one of a search that it thereby meets."""
+def reach(g: Tables, s: Searches, search: Row, cell: Row) -> None:
+    """The search comes to a cell: one that is new, or one by which it meets another search."""
     if g.cells[cell].reached == NONE:
         g.cells[cell].reached = search
         g.cells[cell].waiting = NONE
@@ -106,10 +115,10 @@ def reach(g: Tables, s: Searches, search: np.int32, cell: np.int32) -> None:
         s.state[2] += 1
         _append(g, s, search, cell, cell)
         return
-    met = root(s, g.cells[cell].reached)
+    met = leader(s, g.cells[cell].reached)
     if met != search:
         s.became[met] = search
-        _one_less(s, search)
+        _settle_one(s, search)
         if s.head[met] != NONE:
             _append(g, s, search, s.head[met], s.tail[met])
 
@@ -117,10 +126,11 @@ def reach(g: Tables, s: Searches, search: np.int32, cell: np.int32) -> None:
 @njit(cache=True, nogil=True)
 def finish(g: Tables, s: Searches) -> None:
     """Gives every part that was cut off a cluster of its own."""
-    part = np.full(len(s.head), NONE, np.int32)
-    for i in range(len(s.head) + s.state[2]):
-        cell = g.lists[i].seed if i < len(s.head) else g.lists[i - len(s.head)].visited
-        search = root(s, g.cells[cell].reached)
+    seeds, visited = len(s.head), s.state[2]
+    part = np.full(seeds, NONE, np.int32)
+    for i in range(seeds + visited):
+        cell = g.lists[i].seed if i < seeds else g.lists[i - seeds].visited
+        search = leader(s, g.cells[cell].reached)
         g.cells[cell].reached = NONE
         if s.ended[search]:
             if part[search] == NONE:
@@ -130,21 +140,21 @@ def finish(g: Tables, s: Searches) -> None:
 
 
 @njit(cache=True, nogil=True)
-def root(s: Searches, search: np.int32) -> np.int32:
-    """The search that this one has become."""
+def leader(s: Searches, search: Row) -> Row:
+    """What a search has become."""
     while s.became[search] != search:
         search = s.became[search]
     return search
 
 
 @njit(cache=True, nogil=True)
-def _one_less(s: Searches, search: np.int32) -> None:
+def _settle_one(s: Searches, search: Row) -> None:
     s.under_way[s.family[search]] -= 1
     s.state[1] -= 1
 
 
 @njit(cache=True, nogil=True)
-def _append(g: Tables, s: Searches, search: np.int32, first: np.int32, last: np.int32) -> None:
+def _append(g: Tables, s: Searches, search: Row, first: Row, last: Row) -> None:
     if s.head[search] == NONE:
         s.head[search] = first
     else:

@@ -1,11 +1,11 @@
-"""The engine's memory: tables of records, written by compiled functions and grown between them.
+"""The engine's memory: tables of records, which compiled functions write and Python makes longer between batches.
 
-Rows stand for pointers: a row of `points`, `cells` or `clusters`, or NONE. A point is in a cell: in the plane a square of a
-grid, on the sphere a cell of its own. The core points of a cell are all in one cluster, whatever happens; a cluster is a list
-of the cells that have core points and hold together. Rows that were given up are used again.
+Rows stand for pointers: a row of `points`, `cells` or `clusters`, or NONE. A point is in a cell: in the plane a square
+of a grid, on the sphere a cell of its own. The core points of a cell are all in one cluster, whatever happens. A cluster
+is a list of cells that have core points. Rows that were given back are used again.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numba import njit
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from farnear_service.dbscan.hashing import new_table, put
 
-# int32 as every row: or each compiled function would be compiled for several types.
-NONE = np.int32(-1)
-
-Records = NDArray[np.void]
+Row: TypeAlias = Any  # int32
 Rows = NDArray[np.int32]
+Numbers = NDArray[np.int64]
+Points = NDArray[np.float64]
+Records = NDArray[np.void]
 
-# `neighbours` counts the points within eps, itself included. `anchor` is the core point that a point belongs to: itself
-# for a core point, NONE for noise. `next` and `previous` are in its cell. A row that is not in use has no cell.
+NONE: Row = np.int32(-1)  # of one type with every row, or Numba would compile functions for several types
+
+# `neighbours` counts the points within eps, the point itself included. `anchor` is the core point that a point belongs
+# to: itself for a core point, NONE for noise. `next` and `previous` are those in its cell. A row not in use has no cell.
 POINT = np.dtype(
     [
         ("x", "f8"),
@@ -35,9 +37,9 @@ POINT = np.dtype(
     align=True,
 )
 
-# `points` are in it, from `first` on; `cores` of them are core points and `members` points belong to one of these.
-# Bit w of `links` stands for the cell in way w. `next` and `previous` are in its cluster. `before` is the identity of its
-# cluster when the batch began, valid if `noted`. `reached` and `waiting` are the search's.
+# `points` are in it, from `first` on. `cores` of these are core points, and `members` points belong to one of those. Bit w
+# of `links` stands for the cell in way w. `next` and `previous` are those in its cluster. `before` is the identity of its
+# cluster when the batch began, if `noted`. `reached` and `waiting` are of the search.
 CELL = np.dtype(
     [
         ("key", "i8"),
@@ -57,7 +59,7 @@ CELL = np.dtype(
     align=True,
 )
 
-# `id` is the identity, NONE before the batch is settled; `cells` are in it, from `first` on. `mark` is scratch.
+# `id` is the identity, NONE until the batch is settled. `cells` are in it, from `first` on. `mark` is scratch.
 CLUSTER = np.dtype(
     [
         ("id", "i8"),
@@ -71,34 +73,52 @@ CLUSTER = np.dtype(
     align=True,
 )
 
-# Each field is a list of rows. Of a batch: points that were `promoted` to core, cells that `moved` from, to or between
-# clusters, clusters that were `touched`. Of an update: points that `changed` between core and not, an `orphan` that lost
-# its anchor, a `seed` cell to search from, cells that were `visited`, points that are `near`.
+# Every field is a list of rows. Of a batch: points `promoted` to core, cells that `moved` into or out of a cluster,
+# clusters that were `touched`. Of one insertion or deletion: points that `changed` between core and not, points that are
+# an `orphan` without anchor, cells that are a `seed` of the search or `visited` by it, points or cells that are `near`,
+# cells with the `way` to them.
 LISTS = np.dtype(
-    [(name, "i4") for name in ("promoted", "moved", "touched", "changed", "orphan", "seed", "visited", "near", "way")]
+    [
+        ("promoted", "i4"),
+        ("moved", "i4"),
+        ("touched", "i4"),
+        ("changed", "i4"),
+        ("orphan", "i4"),
+        ("seed", "i4"),
+        ("visited", "i4"),
+        ("near", "i4"),
+        ("way", "i4"),
+    ]
 )
+_SHORTEST = 25  # a point can have that many cells near, however few there are
 
-# One record: settings; how many points are present; how many rows were ever used and the first that can be used again; lengths of the batch's lists; whether
-# a cluster was founded or ended in it.
+# A single record: settings, the number of points, of each table how many rows were ever used and the first free one, of
+# the batch the lengths of its lists and whether a cluster was founded or ended.
 STORE = np.dtype(
     [
         ("eps", "f8"),
         ("squared_eps", "f8"),
         ("side", "f8"),
         ("reach", "f8"),
-        *((name, "i4") for name in ("min_samples", "present", "points", "cells", "clusters")),
-        *((name, "i4") for name in ("free_point", "free_cell", "free_cluster")),
-        *((name, "i4") for name in ("promoted", "moved", "touched", "restructured")),
+        ("min_samples", "i4"),
+        ("count", "i4"),
+        ("points", "i4"),
+        ("cells", "i4"),
+        ("clusters", "i4"),
+        ("free_point", "i4"),
+        ("free_cell", "i4"),
+        ("free_cluster", "i4"),
+        ("promoted", "i4"),
+        ("moved", "i4"),
+        ("touched", "i4"),
+        ("restructured", "i4"),
     ],
     align=True,
 )
 
-# Of a list that is not of the batch no more is ever needed in the plane than this.
-_SHORTEST_LISTS = 81
-
 
 class Tables(NamedTuple):
-    """All of it. `point_of` and `cell_of` are hash maps from keys."""
+    """All of it. `point_of` and `cell_of` are hash maps from the keys of points and cells."""
 
     points: Records
     cells: Records
@@ -110,35 +130,42 @@ class Tables(NamedTuple):
 
 
 def new_tables(eps: float, min_samples: int) -> Tables:
-    """Tables without rows."""
+    """Tables without a point."""
     store = np.zeros(1, STORE)
     store["eps"], store["min_samples"] = eps, min_samples
-    for field in ("free_point", "free_cell", "free_cluster"):
-        store[field] = NONE
-    empty = Tables(*(np.zeros(0, dtype) for dtype in (POINT, CELL, CLUSTER, LISTS)), new_table(0), new_table(0), store)
-    return with_room(empty, 1)
+    for table in ("free_point", "free_cell", "free_cluster"):
+        store[table] = NONE
+    return Tables(
+        points=np.zeros(0, POINT),
+        cells=np.zeros(0, CELL),
+        clusters=np.zeros(0, CLUSTER),
+        lists=np.empty(0, LISTS),
+        point_of=new_table(0),
+        cell_of=new_table(0),
+        store=store,
+    )
 
 
 def with_room(g: Tables, more: int) -> Tables:
-    """The same tables with room for `more` points, between batches: there are never more cells than points.
+    """The same between two batches, with room for `more` points; there are never more cells or clusters than points.
 
-    A half more than is needed, so that growing costs O(1) a point.
+    Tables grow by half, so that it costs O(1) a point.
     """
     needed = int(g.store["points"][0]) + more
     if needed <= len(g.points):
         return g
     capacity = needed + needed // 2
-    g = Tables(
+    longer = Tables(
         points=_longer(g.points, capacity),
         cells=_longer(g.cells, capacity),
         clusters=_longer(g.clusters, capacity),
-        lists=np.empty(max(capacity, _SHORTEST_LISTS), LISTS),
+        lists=np.empty(max(capacity, _SHORTEST), LISTS),
         point_of=new_table(capacity),
         cell_of=new_table(capacity),
         store=g.store,
     )
-    _fill_maps(g)
-    return g
+    _fill_maps(longer)
+    return longer
 
 
 def _longer(records: Records, capacity: int) -> Records:
@@ -152,6 +179,6 @@ def _fill_maps(g: Tables) -> None:
     for p in range(g.store[0].points):
         if g.points[p].cell != NONE:
             put(g.point_of, g.points["key"], np.int32(p))
-            cell = g.points[p].cell
-            if g.cells[cell].first == p:
-                put(g.cell_of, g.cells["key"], cell)
+    for cell in range(g.store[0].cells):
+        if g.cells[cell].points > 0:
+            put(g.cell_of, g.cells["key"], np.int32(cell))

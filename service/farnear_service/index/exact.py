@@ -86,7 +86,7 @@ def settled(
             last = float(ranking.similarities[-1])
             if (-last if end == DIVERGENT else last) > candidates.floor + rounding(vectors.shape[1]):
                 return ranking
-        ask = 8 * ask + ranking.dropped
+        ask = 8 * ask
         candidates = propose(ask)
 
 

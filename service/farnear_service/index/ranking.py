@@ -1,4 +1,7 @@
-"""The order of hits: inner products in float64 decide, and then the bytes of the item ids."""
+"""The order of hits: inner products in float64 decide, and then the item ids.
+
+Python compares strings by code points, which is the order of their UTF-8 bytes.
+"""
 
 import heapq
 from dataclasses import dataclass
@@ -22,15 +25,11 @@ class Position:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The first rows of one end, in order: `rows` (K,), and their `similarities` (K,) and `item_ids`.
-
-    `dropped` counts the rows that were ranked and found to lie before the position to go on behind.
-    """
+    """The first rows of one end, in order: `rows` (K,), and their `similarities` (K,) and `item_ids`."""
 
     rows: NDArray[np.int64]
     similarities: NDArray[np.float64]
     item_ids: list[str]
-    dropped: int
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -63,26 +62,22 @@ def ranked(
     """The first k of `rows` (C,), most similar or most divergent first, and only those strictly behind `behind`."""
     found = similarities(vectors[rows], query)
     better = -found if divergent else found  # more is better
-    total = len(rows)
     if behind is not None:
         mark = -behind.similarity if divergent else behind.similarity
         later = better < mark
         level = np.flatnonzero(better == mark)
-        last_id = behind.item_id.encode()
-        ids = columns.item_ids(rows[level])
-        later[level] = [item_id.encode() > last_id for item_id in ids]
+        later[level] = [item_id > behind.item_id for item_id in columns.item_ids(rows[level])]
         rows, found, better = rows[later], found[later], better[later]
-    dropped = total - len(rows)
     if len(rows) > k:
         last = np.partition(better, len(rows) - k)[len(rows) - k]
         sure, level = np.flatnonzero(better > last), np.flatnonzero(better == last)
         if len(sure) + len(level) > k:
             ids = columns.item_ids(rows[level])
-            first = heapq.nsmallest(k - len(sure), range(len(level)), key=lambda place: ids[place].encode())
+            first = heapq.nsmallest(k - len(sure), range(len(level)), key=ids.__getitem__)
             level = level[first]
         kept = np.concatenate([sure, level])
         rows, found, better = rows[kept], found[kept], better[kept]
     ids = columns.item_ids(rows)
     values = better.tolist()
-    order = sorted(range(len(rows)), key=lambda place: (-values[place], ids[place].encode()))
-    return Ranking(rows[order], found[order], [ids[place] for place in order], dropped)
+    order = sorted(range(len(rows)), key=lambda place: (-values[place], ids[place]))
+    return Ranking(rows[order], found[order], [ids[place] for place in order])

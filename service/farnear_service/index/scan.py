@@ -10,7 +10,9 @@ than the k-th best score by more than twice that is truly among the k best. The 
 own rounding, and so that whoever ranks the candidates exactly can tell that they are complete.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -24,9 +26,6 @@ _BLOCK = 128  # rows; their scores stay in the nearest cache
 _LOOP_QUERIES = 16  # for more of them a matrix product is faster, at 16, 128 and 512 values alike
 _MAX_QUERIES = 64  # in one pass
 _SHORT = 64  # values; shorter vectors are faster four at a time, longer ones one after the other
-
-# Sums in any order, and fused multiply-add: what makes the loop fast, and what the bound above allows.
-_compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,16 @@ def warm_up() -> None:
 
 # The compiled part. Numba infers the types, so there are no annotations.
 # ruff: noqa: ANN001, ANN202
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled at its first call, and kept on disk for other processes if there is any folder for that."""
+    # Sums in any order and fused multiply-add: what makes the loop fast, and what the bound above allows.
+    fastmath = {"reassoc", "contract", "nsz", "nnan"}
+    try:
+        return njit(cache=True, nogil=True, fastmath=fastmath)(function)
+    except RuntimeError:  # there is none, as in a container that is read-only
+        return njit(nogil=True, fastmath=fastmath)(function)
 
 
 @_compiled

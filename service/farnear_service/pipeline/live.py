@@ -1,6 +1,7 @@
 """A collection in memory: its index and its map, and the one way in which either changes."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from farnear_service.batcher import Batcher
 from farnear_service.clusters import MapSettings
 from farnear_service.errors import PreconditionError, ServiceError
 from farnear_service.filters import check_attributes
-from farnear_service.index import Index
+from farnear_service.index import Index, build
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.living_map import LivingMap
 from farnear_service.store import Deletion, Row, Store, Written
@@ -21,6 +22,8 @@ from farnear_service.types import Collection, Outcome, Schema
 
 MAX_GROUP = 64  # writes that one transaction may gather
 MAX_WAITING = 256  # writes that may wait; the others wait outside
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -66,6 +69,8 @@ class LiveCollection:
         self.moving = store.activation(record) is not None
         self._newest_key = int(max(self.index.now().keys, default=0))
         self._loop = loop
+        self._changed = asyncio.Event()
+        self._changed.set()
         self._writes = Batcher[Write, Done](self._commit, max_batch=MAX_GROUP, max_waiting=MAX_WAITING)
         metrics.items.labels(record.name).set_function(lambda: len(self.index))
 
@@ -108,11 +113,30 @@ class LiveCollection:
 
     async def keep_current(self, fitting: asyncio.Semaphore) -> None:
         """Keeps the map and an approximate index current, until cancelled."""
-        await self.map.keep_current(fitting)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.map.keep_current(fitting))
+            tasks.create_task(self._keep_calibrated())
 
     def close(self) -> None:
         """To be called when `keep_current` was cancelled for good."""
         self.map.close()
+
+    async def _keep_calibrated(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while self.index.build_is_due():
+                try:
+                    with self._metrics.stage("index_build"):
+                        built = await asyncio.to_thread(build, self.index.now(), self.record.index)
+                    self.index.adopt(built)
+                except Exception:
+                    log.exception("collection %r: its approximate index could not be built", self.record.name)
+                    break
+
+    def _note_change(self) -> None:
+        self.map.changed(self._newest_key)
+        self._changed.set()
 
     def _commit(self, writes: Sequence[Write]) -> list[Done]:
         with self._writing:
@@ -157,7 +181,7 @@ class LiveCollection:
             vectors=np.array([row.vector for _, _, row in added], np.float32).reshape(len(added), self.record.dim),
         )
         self._newest_key = max([self._newest_key, *(key for key, _, _ in added)])
-        self._loop.call_soon_threadsafe(self.map.changed, self._newest_key)
+        self._loop.call_soon_threadsafe(self._note_change)
 
 
 def _checked(rows: Sequence[Row], schema: Schema, *, originals_only: bool) -> tuple[list[Outcome], Schema]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from farnear.demo.findings import ClusterRow, Conditions, Findings, Question, Score, Training
-from farnear.results import ClassCount, Cluster, Clustering, Hit, MapInfo, MapPoint, SearchResult
+from farnear.results import Certificate, ClassCount, Cluster, Clustering, Hit, MapInfo, MapPoint, SearchResult
 from PIL import Image
 
+EXACT = Certificate(exact=True, recall=1.0, calibration_k=None, calibration_queries=None, calibration_time=None)
 LABELS = ("mono-0.00", "mono-1.00", "poly-1.00")
 
 
@@ -81,7 +82,8 @@ def findings(tmp_path: Path) -> Findings:
                 result=SearchResult(
                     similar=hits(item_ids[1], item_ids[4]),
                     divergent=hits(item_ids[8], item_ids[9], item_ids[10]),
-                    exact=True,
+                    similar_certificate=EXACT,
+                    divergent_certificate=EXACT,
                     error=None,
                 ),
             ),

@@ -44,9 +44,9 @@ class FakeRecommend(FakeBase):
                 context.abort(grpc.StatusCode.NOT_FOUND, f"interactions: {entry.item_id!r} is not there")
         kept = stored.interactions.setdefault(request.user, {})
         for entry in request.interactions:
-            if not entry.HasField("time"):
-                entry.time.CopyFrom(made())
-            kept[entry.item_id] = entry
+            kept[entry.item_id] = recommend_pb2.Interaction(
+                item_id=entry.item_id, opinion=entry.opinion, time=entry.time if entry.HasField("time") else made()
+            )
         return recommend_pb2.RecordInteractionsResponse()
 
     def ListInteractions(self, request: Any, context: Any) -> recommend_pb2.ListInteractionsResponse:

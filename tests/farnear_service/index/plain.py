@@ -37,7 +37,8 @@ def answer(hits: Hits | None) -> list[tuple[int, str, float]]:
 def unit(values: Sequence[Sequence[float]] | np.ndarray) -> FloatArray:
     """Rows (N, D) scaled to unit length, float32."""
     rows = np.asarray(values, np.float64)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    scaled: FloatArray = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 def sphere(random: np.random.Generator, count: int, dim: int) -> FloatArray:

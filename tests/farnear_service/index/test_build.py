@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from farnear_service.index import Approximate, Generation, build
-from farnear_service.index.build import CALIBRATED_K, QUERIES
+from farnear_service.index.build import CALIBRATED_K, QUERIES, _probing
 from farnear_service.index.exact import DIVERGENT, SIMILAR
 from farnear_service.types import Direction, FloatArray, IndexKind, IndexSettings
 from numpy.typing import NDArray
@@ -93,6 +93,28 @@ def test_more_recall_takes_more_lists(generation: Generation) -> None:
     assert depths == sorted(depths)
     assert len(set(depths)) == 3
     assert all(similar != divergent for similar, divergent in depths)  # each end has its own
+
+
+def test_an_end_is_probed_deeper_until_both_halves_find_the_target() -> None:
+    """The first two queries need three lists; the other two need three and ten."""
+    depths = np.repeat([[3], [3], [3], [10]], max(CALIBRATED_K), axis=1)
+    shallow, deep = _probing(depths, np.linspace(0, 0.5, 20), 0.5), _probing(depths, np.linspace(0, 0.5, 20), 0.9)
+    assert shallow is not None
+    assert deep is not None
+    assert (shallow.lists, [one.recall for one in shallow.certificates]) == (3, [0.5, 0.5])
+    assert (deep.lists, [one.recall for one in deep.certificates]) == (10, [1.0, 1.0])
+    assert _probing(depths, np.linspace(0, 1.5, 20), 0.9) is None  # ten lists would hold more than half of the items
+
+
+def test_a_target_is_met_with_a_standard_error_to_spare() -> None:
+    """Nine of ten queries need one list, the tenth needs five: one list finds 0.9 ± 0.03 of what 100 queries ask for."""
+    depths = np.repeat(np.where(np.arange(200) % 10, 1, 5)[:, None], max(CALIBRATED_K), axis=1)
+    lists = []
+    for target in (0.86, 0.88):
+        probing = _probing(depths, np.linspace(0, 0.5, 20), target)
+        assert probing is not None
+        lists.append(probing.lists)
+    assert lists == [1, 5]
 
 
 def test_an_end_that_is_no_cheaper_has_no_probing() -> None:

@@ -53,9 +53,10 @@ def test_equals_brute_force(
                 mark = Position(similarity, item_id)
                 behind = (None, mark) if divergent else (mark, None)
                 (after,) = exact(vectors, columns, query[None], k, ends=BOTH, allowed=allowed, behind=behind)
-                assert after[divergent].item_ids == [
-                    one[1] for one in brute_force(items, query, k, divergent=divergent, behind=mark)
-                ]
+                rest = after[divergent]
+                assert rest is not None
+                expected = brute_force(items, query, k, divergent=divergent, behind=mark)
+                assert rest.item_ids == [item_id for _, item_id, _ in expected]
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 16, 128, 512])

@@ -100,7 +100,7 @@ def test_an_approximate_index_answers_where_it_is_certified_at_each_end_that_is_
     assert asked(near, Direction.SIMILAR, k=1) == [CERTIFICATE, None]
     assert asked(near, Direction.BOTH) == [None, None]  # one pass serves both exactly
     for limits in ({"allowed": np.ones(60, np.bool_)}, {"behind": (None, None)}):
-        (found,) = both.search(query, 10, Direction.BOTH, **limits)  # type: ignore[arg-type]  # one or the other
+        (found,) = both.search(query, 10, Direction.BOTH, **limits)
         assert certificates(found) == [None, None]
 
 

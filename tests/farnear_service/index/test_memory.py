@@ -1,11 +1,14 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from farnear_service.index.memory import moved
+from numpy.typing import NDArray
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_])
 def test_all_or_some_rows_come_first_in_an_array_that_begins_with_a_line(dtype: type) -> None:
-    array = np.arange(24).reshape(8, 3).astype(dtype)
+    array: NDArray[Any] = np.arange(24).reshape(8, 3).astype(dtype)
     for room in (8, 50):
         whole, part = moved(array, room), moved(array, room, np.array([6, 1]))
         assert whole.shape == part.shape == (room, 3)

@@ -50,14 +50,6 @@ def test_only_what_is_strictly_behind_a_position() -> None:
     assert ids(vectors, names, 9, divergent=True, behind=Position(-1.0, "")) == ["w", "n1", "n2", "n3", "e"]
 
 
-def test_what_lies_before_the_position_is_counted() -> None:
-    names = named("e", "n", "w")
-    found = ranked(
-        np.stack([EAST, NORTH, WEST]), names, EAST, np.arange(3), 1, divergent=False, behind=Position(0.0, "n")
-    )
-    assert (found.item_ids, found.dropped) == (["w"], 2)
-
-
 def test_similarities_stay_within_the_cosine_scale_and_tie_there() -> None:
     vector = np.full((1, 3), 0.57735030, np.float32)  # its float32 square sums to a little over 1
     shorter = np.nextafter(vector, np.float32(0))  # and so does the product with this one, but it is a little less
@@ -84,4 +76,4 @@ def test_equal_vectors_have_equal_similarities_wherever_they_lie(monkeypatch: py
 def test_no_rows() -> None:
     none = np.empty(0, np.int64)
     found = ranked(np.stack([EAST]), named("e"), EAST, none, 5, divergent=False, behind=Position(0.5, "x"))
-    assert (len(found), found.item_ids, found.dropped) == (0, [], 0)
+    assert (len(found), found.item_ids) == (0, [])

@@ -64,7 +64,7 @@ def choose(bundle: Bundle, dataset: Dataset, asked: str | None, seed: int, *, gr
         raise PartError(f"--split: no class has two of the {len(images)} images of the part {name!r}; needed is one")
 
     # Without groups each image is its own.
-    groups = np.arange(len(dataset)) if group_regex is None else _groups(dataset, group_regex)
+    groups = np.asarray(dataset.item_ids if group_regex is None else data.groups_of(dataset.item_ids, group_regex))
     trained_on, kin = np.isin(images, known["train"]), np.isin(groups[images], groups[known["train"]])
     if name == "test" and known["train"].size:
         probes = images
@@ -110,11 +110,6 @@ def _decide(bundle: Bundle, dataset: Dataset, found: Mapping[str, int], asked: s
         but = f", {unreadable} of which cannot be read" if unreadable else ""
         return "test", f"DATA holds all of the bundle's test images{but}"
     return "all", f"DATA holds {found['test']} of the bundle's {listed['test']} test images, not all of them"
-
-
-def _groups(dataset: Dataset, pattern: str) -> NDArray[np.int64]:
-    """The number of each image's group, of shape (N,)."""
-    return np.unique(data.groups_of(dataset.item_ids, pattern), return_inverse=True)[1]
 
 
 def _positions(dataset: Dataset, item_ids: frozenset[str]) -> NDArray[np.int64]:
