@@ -31,6 +31,7 @@ from conditions import print_conditions
 from farnear.v1 import clusters_pb2, collections_pb2, items_pb2, recommend_pb2, search_pb2, types_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from serving import Calls, Server, write_bundle
+from tqdm import tqdm
 
 DIM = 16
 WRITERS = 4
@@ -89,7 +90,7 @@ def main() -> int:
         server = Server(data, bundle=Path(folder) / "bundle")
         calls = server.wait()
         calls.collections.CreateCollection(collections_pb2.CreateCollectionRequest(name="c", bundle="tiny"))
-        for number in range(1, arguments.rounds + 1):
+        for number in tqdm(range(1, arguments.rounds + 1), unit=" rounds", disable=None):
             _write_until_killed(server, calls, journals, digest, chance, counts)
             _damage(data, chance, counts)
             server = _start(data, chance, counts)

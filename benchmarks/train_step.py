@@ -3,12 +3,12 @@
 Baseline, in the same run: a step that takes ready pixels of the same batch from memory and does nothing but forward,
 loss, backward and step. The two alternate step by step, so that a neighbour on the machine slows both alike, and from
 the same start they must come to the same losses. With an augmentation other than `none` the bare loop's pixels are
-changed beforehand, so what the change costs counts as the trainer's.
+changed beforehand, so what the change costs counts as the trainer's. Beside the ratio by the clock stands that of the
+processor's seconds, which a busy machine disturbs less, but which does not see a step that waits.
 """
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ from farnear_training.models import NETWORKS, build, to_pixels
 from farnear_training.samplers import uniform
 from farnear_training.train.loop import train
 from farnear_training.train.settings import TrainSettings
+from numpy.typing import NDArray
 from torch import Tensor
 
 CLASSES = 5
@@ -50,7 +51,8 @@ def main() -> None:
         labels=random.integers(0, CLASSES, count),
         class_names=tuple(map(str, range(CLASSES))),
     )
-    print(f"{'augmentation':<18}{'bare':>12}{'trainer':>12}{'ratio':>8}   middle half of the ratios")
+    header = f"{'augmentation':<18}{'bare':>12}{'trainer':>12}{'ratio':>8}   {'middle half':<16}"
+    print(f"{header}  processor: ratio, middle half")
     for augmentation in arguments.augmentations:
         settings = TrainSettings(
             loss=LOSSES[arguments.loss](),
@@ -63,34 +65,42 @@ def main() -> None:
             checkpoint_every=10**9,
         )
         bare, trainer = _alternate(dataset, settings)
-        low, ratio, high = statistics.quantiles([t / b for t, b in zip(trainer, bare, strict=True)], n=4)
+        (low, ratio, high), (cpu_low, cpu_ratio, cpu_high) = np.quantile(trainer / bare, (0.25, 0.5, 0.75), axis=0).T
+        of_bare, of_trainer = (1e3 * np.median(seconds[:, 0]) for seconds in (bare, trainer))
         print(
-            f"{augmentation:<18}{1e3 * statistics.median(bare):>9.1f} ms{1e3 * statistics.median(trainer):>9.1f} ms"
-            f"{ratio:>8.3f}   {low:.3f} to {high:.3f}",
+            f"{augmentation:<18}{of_bare:>9.1f} ms{of_trainer:>9.1f} ms{ratio:>8.3f}   {low:.3f} to {high:.3f}"
+            f"             {cpu_ratio:.3f}, {cpu_low:.3f} to {cpu_high:.3f}",
             flush=True,
         )
 
 
-def _alternate(dataset: Dataset, settings: TrainSettings) -> tuple[list[float], list[float]]:
-    """The seconds of each step after the warm-up: of the bare loop, and of the trainer."""
+def _alternate(dataset: Dataset, settings: TrainSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The seconds of each step after the warm-up, of the bare loop and of the trainer, each of shape (steps, 2).
+
+    The first column is the clock's, the second the processor's.
+    """
     bare = _Bare(dataset, settings)
-    times: list[tuple[float, float]] = []
-    began = time.perf_counter()
+    times: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    began = _clocks()
 
     def watch(step: int, values: Mapping[str, float]) -> None:
         nonlocal began
-        of_trainer = time.perf_counter() - began
+        of_trainer = _clocks() - began
         prepared = bare.prepare(step - 1)
-        began = time.perf_counter()
+        began = _clocks()
         loss = bare.step(*prepared)
-        times.append((time.perf_counter() - began, of_trainer))
+        times.append((_clocks() - began, of_trainer))
         assert loss == values["loss"], f"step {step}: the losses differ"
-        began = time.perf_counter()
+        began = _clocks()
 
     with tempfile.TemporaryDirectory() as folder:
         train(dataset, settings, checkpoints=Path(folder), watch=watch)
     of_bare, of_trainer = zip(*times[WARM_UP:], strict=True)
-    return list(of_bare), list(of_trainer)
+    return np.stack(of_bare), np.stack(of_trainer)
+
+
+def _clocks() -> NDArray[np.float64]:
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 class _Bare:

@@ -22,8 +22,15 @@ class _Row(NamedTuple):
     cells: Mapping[str, Any]
 
 
+class _Column(NamedTuple):
+    """An attribute that the file tells of."""
+
+    name: str
+    kind: AttributeType
+
+
 class _Format(NamedTuple):
-    """What is special of a kind of file: its lines, the type of a column of cells, a cell's value as that type."""
+    """What is special of a kind of file: its lines, the type of all cells of a column, a cell's value as of a type."""
 
     rows: Callable[[Path], Iterator[_Row]]
     infer: Callable[[Sequence[Any]], AttributeType]
@@ -51,29 +58,21 @@ def read_attribute_file(path: Path, types: Mapping[str, AttributeType]) -> dict[
         raise ValueError(f"{path}: is no {', '.join(_FORMATS)} file")
     try:
         rows = list(form.rows(path))
-        names = _names(rows)
-        kinds = {key: _kind(key, name, kind, types, rows, form) for key, (name, kind) in names.items()}
+        columns = _columns(rows, types, form)
         found: dict[str, dict[str, AttributeValue]] = {}
         for row in rows:
             if row.item_id in found:
                 _fail(row.line, f"{row.item_id!r} was there already")
-            found[row.item_id] = {}
-            for key, cell in row.cells.items():
-                name, _ = names[key]
-                try:
-                    value = form.read(cell, kinds[key])
-                except ValueError as error:
-                    _fail(row.line, f"{name}: {error}")
-                check_value(f"line {row.line}: {name}", value)
-                found[row.item_id][name] = value
+            found[row.item_id] = {
+                columns[key].name: _value(row.line, cell, columns[key], form) for key, cell in row.cells.items()
+            }
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from error
     return found
 
 
-def _names(rows: Sequence[_Row]) -> dict[str, tuple[str, AttributeType | None]]:
-    """Name and type, where it is given, of every key of the rows."""
-    found: dict[str, tuple[str, AttributeType | None]] = {}
+def _columns(rows: Sequence[_Row], types: Mapping[str, AttributeType], form: _Format) -> dict[str, _Column]:
+    found: dict[str, _Column] = {}
     for key in dict.fromkeys(key for row in rows for key in row.cells):
         name, colon, kind = key.partition(":")
         if not _NAME.fullmatch(name) or name in _RESERVED:
@@ -83,24 +82,25 @@ def _names(rows: Sequence[_Row]) -> dict[str, tuple[str, AttributeType | None]]:
             )
         if colon and kind not in list(AttributeType):
             raise ValueError(f"{key!r}: {kind!r} is no type; allowed are {', '.join(AttributeType)}")
-        if name in [other for other, _ in found.values()]:
+        if colon and types.get(name, kind) != kind:
+            raise ValueError(f"{key!r}: in the collection {name} is a {types[name]}")
+        if any(name == column.name for column in found.values()):
             raise ValueError(f"{name!r} is there with and without a type, or with two")
-        found[key] = name, AttributeType(kind) if colon else None
+        if colon:
+            found[key] = _Column(name, AttributeType(kind))
+        else:
+            cells = [row.cells[key] for row in rows if key in row.cells]
+            found[key] = _Column(name, types.get(name) or form.infer(cells))
     return found
 
 
-def _kind(
-    key: str,
-    name: str,
-    given: AttributeType | None,
-    types: Mapping[str, AttributeType],
-    rows: Sequence[_Row],
-    form: _Format,
-) -> AttributeType:
-    known = types.get(name)
-    if given and known and given is not known:
-        raise ValueError(f"{key!r}: in the collection {name} is a {known}")
-    return given or known or form.infer([row.cells[key] for row in rows if key in row.cells])
+def _value(line: int, cell: Any, column: _Column, form: _Format) -> AttributeValue:  # noqa: ANN401 - text, or JSON
+    try:
+        value = form.read(cell, column.kind)
+    except ValueError as error:
+        _fail(line, f"{column.name}: {error}")
+    check_value(f"line {line}: {column.name}", value)
+    return value
 
 
 def _csv_rows(path: Path) -> Iterator[_Row]:

@@ -1,8 +1,19 @@
 import math
+from datetime import UTC, datetime
 
 import pytest
-from farnear.results import Assignment, ClassCount, Cluster, Clustering, Hit, MapInfo
-from farnear.tables import assignment_json, assignment_text, cluster_table, hit_table, show, table
+from farnear.results import Assignment, ClassCount, Cluster, Clustering, Hit, Item, MapInfo
+from farnear.tables import (
+    assignment_json,
+    assignment_text,
+    cluster_table,
+    facts,
+    hit_table,
+    item_json,
+    item_table,
+    show,
+    table,
+)
 
 
 def hit(rank: int, similarity: float, label: str = "crack", cluster: int | None = 3) -> Hit:
@@ -67,3 +78,32 @@ def test_json_or_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == '{\n  "label": "Ri\\u00df"\n}\n'
     show(False, {"label": "Riß"}, "Riß \udcff")
     assert capsys.readouterr().out == "Riß \\udcff\n"
+
+
+def test_facts_stand_in_two_columns() -> None:
+    assert facts([("name", "cells"), ("images kept", ""), ("x", "\x1b[2J")]) == (
+        "name         cells\nimages kept  -\nx            \\x1b[2J"
+    )
+
+
+def test_attributes_in_a_line() -> None:
+    item = Item(
+        item_id="a",
+        label="",
+        cluster=None,
+        create_time=datetime(2026, 11, 22, 18, tzinfo=UTC),
+        has_image=False,
+        attributes={
+            "count": 3.0,
+            "depth": 0.1,
+            "huge": 1e300,
+            "reviewed": False,
+            "taken": datetime(2026, 11, 22, 10, tzinfo=UTC),
+            "note": "\x1b[2J",
+        },
+        source_uri="",
+    )
+    assert item_table([item]).splitlines()[1] == (
+        "      -  -      count=3, depth=0.1, huge=1e+300, reviewed=false, taken=2026-11-22T10:00:00Z, note=\\x1b[2J  a"
+    )
+    assert item_json(item)["attributes"]["taken"] == "2026-11-22T10:00:00+00:00"

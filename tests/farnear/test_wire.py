@@ -3,11 +3,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from farnear import Direction, ImageRetention, IndexKind, IndexSettings, ItemId, Opinion, Vector
+from farnear import Direction, ImageRetention, IndexKind, IndexSettings, ItemId, NewItem, Opinion, Vector
 from farnear.attributes import AttributeType
 from farnear.v1 import clusters_pb2, collections_pb2, recommend_pb2, search_pb2, types_pb2
 from farnear.wire.clusters import read_map_points
 from farnear.wire.collections import read_collection, to_create_request
+from farnear.wire.items import to_upsert_request
 from farnear.wire.queries import to_query
 from farnear.wire.recommend import read_interaction, to_record_request
 from farnear.wire.search import read_search_results, to_search_request
@@ -29,7 +30,10 @@ def test_each_query_becomes_its_subject() -> None:
 
 def test_a_numpy_vector_can_be_sent() -> None:
     values: Any = np.array([0.5, -0.25], dtype=np.float32)
-    assert list(to_query(Vector(values=values, bundle_digest="ab")).vector.values) == [0.5, -0.25]
+    vector = Vector(values=values, bundle_digest="ab")
+    assert list(to_query(vector).vector.values) == [0.5, -0.25]
+    (item,) = to_upsert_request("cells", [NewItem(item_id="a", content=vector)]).items
+    assert (list(item.vector.values), item.vector.bundle_digest) == ([0.5, -0.25], "ab")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except (BatchError, DataError, DivergedError, ParityError, ResumeError, WeightsError, OSError) as error:
         raise RefusedError(str(error)) from error
     except KeyboardInterrupt as error:
-        raise RefusedError("stopped; --resume goes on from the last checkpoint") from error
+        raise RefusedError("stopped; --resume goes on from the last checkpoint, if there is one yet") from error
     sys.stdout.write(json.dumps(outcome) + "\n" if arguments.json else _summary(outcome))
     return 0
 

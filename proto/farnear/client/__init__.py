@@ -13,7 +13,7 @@ class Client(CollectionCalls, ItemCalls, SearchCalls, RecommendCalls, ClusterCal
 
     Every method takes `timeout`, the seconds that each call to the service may take; a method that makes several calls
     (lists, pages, `upsert`, `delete_items`) gives it to each. Calls that are safe to repeat are retried when the
-    service is unavailable: all but `create_collection`, `activate_bundle` and `delete_collection`.
+    service is unavailable: all but `create_collection`, `activate_bundle`, `delete_collection` and `upsert_stream`.
 
     `where` limits a call to some items: a filter as text, such as "severity >= 3 and label in ('crack', 'rust')", or as
     `parse_filter` made it; `farnear.filters` says how one is written.

@@ -44,8 +44,8 @@ class ItemCalls(Connection):
         """Stores items like `upsert`, with several batches on their way at a time, as its outcomes are consumed.
 
         The items are read lazily, in the caller's thread, at most four batches ahead of the answers, so a generator may
-        yield millions. The timeout is for each answer. A stream that breaks after its first answer is not retried: what
-        was answered for is stored, and repeating the whole is safe.
+        yield millions. The timeout is for each answer. A stream that breaks is not retried: what was answered for is
+        stored, and repeating the whole is safe.
 
         Yields:
             One outcome for each item, in order. A refused item never fails its neighbours.

@@ -15,7 +15,7 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", required=True, type=utf8, metavar="NAME", help="a bundle that the service serves")
     parser.add_argument(
         "--keep",
-        choices=list(ImageRetention),
+        choices=[retention.value for retention in ImageRetention],
         default=ImageRetention.ORIGINAL,
         help="what to keep of the images: an original can be shown, explained and moved to another bundle, a thumbnail "
         "of 256 px shown and explained (default: %(default)s)",
@@ -31,7 +31,7 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--index",
-        choices=list(IndexKind),
+        choices=[kind.value for kind in IndexKind],
         default=IndexKind.FLAT,
         help="flat compares every item; approximate is for large collections, and tells what it may miss "
         "(default: %(default)s)",
@@ -72,6 +72,11 @@ def _create(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    add_client_arguments(parser)
+    parser.epilog = "example:\n  farnear collections list --json"
+
+
 def _list(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         collections = list(client.list_collections())
@@ -82,6 +87,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _add_one(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
     add_client_arguments(parser)
+    parser.epilog = f"example:\n  {parser.prog} cells"
 
 
 def _get(arguments: argparse.Namespace) -> int:
@@ -160,7 +166,7 @@ COLLECTIONS = group(
             add_arguments=_add_create,
             run=_create,
         ),
-        Command(name="list", help="list all collections", add_arguments=add_client_arguments, run=_list),
+        Command(name="list", help="list all collections", add_arguments=_add_list, run=_list),
         Command(name="get", help="tell what is known of a collection", add_arguments=_add_one, run=_get),
         Command(
             name="delete",

@@ -40,6 +40,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _add_one(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", type=utf8, metavar="ITEM", help="the item's id")
     add_collection_arguments(parser)
+    parser.epilog = "example:\n  farnear items get crack/017.png --collection cells"
 
 
 def _get(arguments: argparse.Namespace) -> int:

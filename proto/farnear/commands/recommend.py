@@ -37,7 +37,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument(
         "--mode",
-        choices=list(RecommendMode),
+        choices=[mode.value for mode in RecommendMode],
         help="similar: toward what was liked, away from what was disliked; divergent: farthest from everything seen; "
         "diverse: relevant, and unlike one another",
     )

@@ -6,10 +6,9 @@ from farnear.filters import Where, to_filter
 from farnear.inputs import NewItem
 from farnear.results import Item, ItemImage, UpsertOutcome
 from farnear.v1 import items_pb2, types_pb2
-from farnear.wire.queries import to_vector
 from farnear.wire.values import read_attributes, read_error, read_time, to_attributes
 
-_LIST_PAGE = 10_000
+_LIST_PAGE = 1000  # with attributes an item can have 36 KiB: more of them could break the limit of a message
 
 
 def to_upsert_request(collection: str, items: Iterable[NewItem]) -> items_pb2.UpsertItemsRequest:
@@ -68,5 +67,7 @@ def _to_new_item(item: NewItem) -> items_pb2.NewItem:
     if isinstance(item.content, bytes):
         message.image = item.content
     else:
-        message.vector.CopyFrom(to_vector(item.content))
+        # Filled in place, for the thousands of a batch: a message of its own would be copied.
+        message.vector.values.extend(item.content.values)
+        message.vector.bundle_digest = item.content.bundle_digest
     return message

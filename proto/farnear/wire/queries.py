@@ -16,10 +16,5 @@ def to_query(query: Query) -> types_pb2.Query:
         case ItemId():
             return types_pb2.Query(item_id=query.value)
         case Vector():
-            return types_pb2.Query(vector=to_vector(query))
+            return types_pb2.Query(vector=types_pb2.Vector(values=query.values, bundle_digest=query.bundle_digest))
     raise TypeError(f"a query is bytes (an encoded image), an ItemId or a Vector, not {type(query).__name__}")
-
-
-def to_vector(vector: Vector) -> types_pb2.Vector:
-    """Writes a vector."""
-    return types_pb2.Vector(values=vector.values, bundle_digest=vector.bundle_digest)

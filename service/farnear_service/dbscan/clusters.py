@@ -7,7 +7,7 @@ from farnear_service.dbscan.tables import NONE, Numbers, Row, Rows, Tables
 
 
 @njit(cache=True, nogil=True)
-def count(g: Tables, cell: Row, cores: int, members: int) -> None:
+def count(g: Tables, cell: Row, cores: np.int32, members: np.int32) -> None:
     """Adds to the counts of a cell, and of its cluster if it is in one."""
     g.cells[cell].cores += cores
     g.cells[cell].members += members

@@ -125,9 +125,9 @@ def _nearest_core(g: Tables, p: Row) -> Row:
 
 @njit(cache=True, nogil=True)
 def _take_links(g: Tables, lost: int) -> Row:
-    """Takes away the links that only the `changed` points made; lists as `seed` the cells that lost one, returns how many.
+    """Takes away the links that the `changed` points alone made; cells without core points leave their clusters.
 
-    Cells without core points leave their clusters.
+    Lists the cells that lost a link as `seed`; returns how many.
     """
     seeds = np.int32(0)
     for i in range(lost):

@@ -26,9 +26,9 @@ class IncrementalDbscan(ABC):
 
     After every batch there are the same core points, the same partition of the core points and the same noise as
     scikit-learn's DBSCAN finds for the present points: the point itself counted, and distance <= eps. A border point
-    belongs to the nearest core point, of equally near ones to that of the smallest key. So all of it depends on the present
-    points alone, except for the identities of clusters: these depend on the batches before (see identity.py), but not
-    on the order within one.
+    belongs to the nearest core point, of equally near ones to that of the smallest key. So all of it depends on the
+    present points alone, except for the identities of clusters: these depend on the batches before (see identity.py),
+    but not on the order within one.
 
     For one thread that writes; others read the snapshots that it took.
     """
@@ -72,7 +72,7 @@ class IncrementalDbscan(ABC):
             What happened to the clusters between the moment before and the moment after, by identity.
 
         Raises:
-            ValueError: A key comes twice, is there already, or is to be deleted but not there; or these are no points of the
+            ValueError: A key comes twice, is there already, or is to be deleted and not there; or a point is not of the
                 space. Nothing has changed then.
         """
         added, gone, checked = _as_keys(keys, "keys"), _as_keys(deleted, "deleted"), self._check(points)
@@ -92,9 +92,9 @@ class IncrementalDbscan(ABC):
         return self._settle()
 
     def load(self, keys: ArrayLike, points: ArrayLike, previous: Snapshot | None = None) -> tuple[ClusterEvent, ...]:
-        """Adds the first points; their clusters inherit identities from `previous`, say that of the same keys on an old map.
+        """Adds the first points, whose clusters inherit identities from `previous`, say of the same keys on an old map.
 
-        With the keys and points of `previous` itself it restores what `previous` was taken of, and tells no events.
+        With the keys and points of `previous` itself it restores what that was taken of, and nothing has happened.
 
         Returns:
             What happened to the clusters since `previous`.
@@ -142,7 +142,7 @@ class IncrementalDbscan(ABC):
 
     @abstractmethod
     def _check(self, points: ArrayLike) -> Points:
-        """The points as float64 (N, D), the vectors of unit length; raises ValueError if they are no points of the space."""
+        """The points as float64 (N, D), vectors of unit length; raises ValueError if they are not of the space."""
 
     @abstractmethod
     def _insert(self, keys: Numbers, points: Points) -> None: ...

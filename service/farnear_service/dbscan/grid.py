@@ -1,8 +1,8 @@
 """The plane in square cells whose diagonal is just under eps (after Gunawan 2013).
 
 Points of one cell are all within eps of each other. So in a full cell, one of `min_samples` points, all are core points
-and nobody counts their neighbours. The neighbours of a point lie in the 5 x 5 cells around its own. Two cells are linked
-while a core point of one is within eps of a core point of the other: so clusters are the connected cells.
+and nobody counts their neighbours. The neighbours of a point lie in the 5 x 5 cells around its own. Two cells are
+linked while a core point of one is within eps of a core point of the other: so clusters are the connected cells.
 
 What is within eps is decided as scikit-learn's k-d tree decides it in its leaves: dx * dx + dy * dy <= eps * eps, every
 operation rounded to float64 by itself.
@@ -15,8 +15,8 @@ from farnear_service.dbscan.hashing import drop, find, put
 from farnear_service.dbscan.points import is_core
 from farnear_service.dbscan.tables import NONE, Row, Tables
 
-# Cells are smaller than eps / sqrt(2) by MARGIN, and rows and columns lie within MAX_CELL. So a quotient x / side is off
-# by less than 2**-22 cells, and no points that rounding puts into one cell are farther apart than eps.
+# Cells are smaller than eps / sqrt(2) by MARGIN, and rows and columns lie within MAX_CELL. So a quotient x / side is
+# off by less than 2**-22 cells, and no points that rounding puts into one cell are farther apart than eps.
 MARGIN = 2.0**-20
 MAX_CELL = 2**30
 

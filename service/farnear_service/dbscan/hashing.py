@@ -4,8 +4,6 @@ The keys stay where they are, in an array of the caller's. The map is a table in
 length is a power of two and at least twice the number of entries, so that a probe ends after a few places.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ EMPTY = -1
 
 Table = NDArray[np.int32]
 Keys = NDArray[np.int64]
+Key = int | np.int64
 
 
 def new_table(capacity: int) -> Table:
@@ -22,16 +21,18 @@ def new_table(capacity: int) -> Table:
 
 
 @njit(cache=True, nogil=True)
-def find(table: Table, keys: Keys, key: int) -> Any:
+def find(table: Table, keys: Keys, key: Key) -> np.int32:
     """The row with that key, or -1."""
     place = _home(table, key)
-    while table[place] != EMPTY and keys[table[place]] != key:
+    row: np.int32 = table[place]
+    while row != EMPTY and keys[row] != key:
         place = (place + 1) & (table.size - 1)
-    return table[place]
+        row = table[place]
+    return row
 
 
 @njit(cache=True, nogil=True)
-def put(table: Table, keys: Keys, row: int) -> None:
+def put(table: Table, keys: Keys, row: np.int32) -> None:
     """Enters a row by its key, which no entry has."""
     place = _home(table, keys[row])
     while table[place] != EMPTY:
@@ -40,7 +41,7 @@ def put(table: Table, keys: Keys, row: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def drop(table: Table, keys: Keys, row: int) -> None:
+def drop(table: Table, keys: Keys, row: np.int32) -> None:
     """Removes the entry of a row, and closes the hole so that no later entry is cut off (Knuth's algorithm R)."""
     mask = table.size - 1
     hole = _home(table, keys[row])
@@ -57,7 +58,7 @@ def drop(table: Table, keys: Keys, row: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _home(table: Table, key: int) -> Any:
+def _home(table: Table, key: Key) -> np.int64:
     mixed = np.uint64(key)  # MurmurHash3's finaliser: every bit of the key moves every bit
     mixed ^= mixed >> np.uint64(33)
     mixed *= np.uint64(0xFF51AFD7ED558CCD)

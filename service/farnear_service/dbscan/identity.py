@@ -1,9 +1,9 @@
 """Which cluster is which: identities that outlive change, and what happened to them.
 
-What makes a cluster the same is its core points. Of the clusters before a change and those after it, the two that share
-most core points are the same cluster; of the others again the two that share most, and so on. So of clusters that merge the
-largest keeps its identity, and of a cluster that splits the largest part does. This is greedy: a Hungarian assignment could
-share more points in all, but by taking its identity from a large cluster for the sake of two small ones.
+What makes a cluster the same is its core points. Of the clusters before a change and those after it, the two that
+share most core points are the same cluster; of the others again the two that share most, and so on. So of clusters that
+merge the largest keeps its identity, and of a cluster that splits the largest part does. This is greedy: a Hungarian
+assignment could share more points in all, but by taking its identity from a large cluster for two small ones' sake.
 """
 
 from collections import Counter
@@ -86,7 +86,7 @@ def identify(
         parts.setdefault(cluster, []).append(old)
         if old not in living:
             ended_in.setdefault(old, cluster)
-    events = []
+    events: list[ClusterEvent] = []
     for cluster, size in after.items():
         identity = ids[cluster]
         if identity in living:
@@ -126,7 +126,8 @@ def match_clusters(before: Snapshot, after: Snapshot) -> tuple[dict[int, int], t
     """Carries identities over to another clustering of (some of) the same keys, say after a refit of their map.
 
     Returns:
-        The identity of each label of `after`, new ones from `before.next_id` on, and an event for each cluster that changed.
+        The identity of each label of `after`, new ones from `before.next_id` on, and an event for each cluster that
+        changed.
     """
     _, here, there = np.intersect1d(before.keys, after.keys, assume_unique=True, return_indices=True)
     core = before.core[here] & after.core[there]

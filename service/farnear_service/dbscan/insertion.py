@@ -1,8 +1,8 @@
 """What the insertion of a point changes in the plane (Ester et al. 1998, section 4.2).
 
-The paper tells four cases apart by the clusters of the core points around those that have become core. Here every point
-that becomes core is looked at by itself: it is of one cluster with the core points within eps, and border points that it
-is nearest to belong to it. Noise, creation, absorption and merge come out of that, also several at once.
+The paper tells four cases apart by the clusters of the core points around those that have become core. Here every
+point that becomes core is looked at by itself: it is of one cluster with the core points within eps, and border points
+that it is nearest to belong to it. Noise, creation, absorption and merge come out of that, also several at once.
 """
 
 from numba import njit
@@ -25,7 +25,7 @@ def insert_points(g: Tables, keys: Numbers, positions: Points) -> None:
 
 @njit(cache=True, nogil=True)
 def _count_in(g: Tables, p: Row) -> int:
-    """Counts p and its neighbours; lists the points that `changed` to core, returns how many. If p is not, anchors it."""
+    """Counts p and its neighbours; lists the points that `changed` to core, returns how many. Else anchors p."""
     here = g.points[p].cell
     full_here = is_full(g, here)
     gained = 0

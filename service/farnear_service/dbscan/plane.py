@@ -13,22 +13,20 @@ from farnear_service.dbscan.tables import Numbers, Points, Rows
 class PlaneDbscan(IncrementalDbscan):
     """Points are positions (x, y), and eps is a Euclidean distance.
 
-    Two points are within eps if dx * dx + dy * dy <= eps * eps in float64, as scikit-learn's k-d tree compares points in
-    its leaves. (Nodes as a whole it compares otherwise: of points whose squared distance is the next float64 above
+    Two points are within eps if dx * dx + dy * dy <= eps * eps in float64, as scikit-learn's k-d tree compares points
+    in its leaves. (Nodes as a whole it compares otherwise: of points whose squared distance is the next float64 above
     eps * eps it says one thing or the other, depending on the points around.)
 
-    What an insertion or deletion costs depends on the points within 2 eps and not on how many there are elsewhere, but for
-    this: to join two clusters costs as much as the smaller has cells of side eps / sqrt(2), and to take one apart as much
-    as its second largest part has.
+    What an insertion or deletion costs depends on the points around and not on how many there are elsewhere, but for
+    this: to join two clusters costs as much as the smaller has cells of side eps / sqrt(2), and to take one apart as
+    much as its second largest part has.
     """
 
     cosine = False
 
     def __init__(self, *, eps: float, min_samples: int) -> None:
         if not 1e-150 <= eps <= 1e150:
-            raise ValueError(
-                f"eps: is {eps}, and must be from 1e-150 to 1e150, so that its square is in float64's range"
-            )
+            raise ValueError(f"eps: is {eps}, and must be from 1e-150 to 1e150, so that float64 holds its square")
         super().__init__(eps=eps, min_samples=min_samples, dim=2)
         self._side = eps / np.sqrt(2) * (1 - MARGIN)
         store = self._tables.store

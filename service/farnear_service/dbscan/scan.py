@@ -1,8 +1,8 @@
 """What insertions and deletions change on the sphere (Ester et al. 1998, sections 4.2 and 4.3).
 
-As in insertion.py and deletion.py, but with no grid: neighbours are found by a scan of all vectors, and every point is a
-cell of its own. Vectors V lie dimension by dimension, float64 (D, rows). So a scan sums up many inner products at a time,
-and yet each in order of the dimensions: a distance is the same float64 seen from either point.
+As in insertion.py and deletion.py, but without a grid: neighbours are found by a scan of all vectors, and every point
+is a cell of its own. Vectors V lie dimension by dimension, float64 (D, rows). So a scan sums many inner products at a
+time, and yet each in order of the dimensions: a distance is the same float64 seen from either point.
 """
 
 import numpy as np
@@ -100,7 +100,7 @@ def _distance(V: Points, p: Row, q: Row) -> float:
 
 @njit(cache=True, nogil=True)
 def _count_in(g: Tables, distances: Points, p: Row, near: int) -> int:
-    """Counts p and its neighbours; lists the points that `changed` to core, p first, returns how many. Else anchors p."""
+    """Counts p and its neighbours; lists the points that `changed` to core, p first, returns how many; or anchors p."""
     gained = 0
     g.points[p].neighbours = near
     if near >= g.store[0].min_samples:
@@ -139,7 +139,7 @@ def _promote(g: Tables, V: Points, distances: Points, p: Row, near: int) -> None
 
 @njit(cache=True, nogil=True)
 def _count_out(g: Tables, p: Row, near: int) -> int:
-    """Counts p out; makes those core no more that thereby `changed`, lists them, p first if it was one, returns how many."""
+    """Counts p out; lists the points that thereby `changed` to not core, p first if it was core, returns how many."""
     lost = 0
     if is_core(g, p):
         g.lists[lost].changed = p

@@ -27,9 +27,9 @@ from farnear_service.dbscan.tables import NONE, Row, Rows, Tables
 class Searches(NamedTuple):
     """The searches of one deletion.
 
-    By search: what it `became` when it was met; its waiting cells, a list from `head` to `tail`; whether it `ended`; its
-    `family`, the first search of the same cluster. By family: how many are `under_way`. `state`: the search that was last in turn, how
-    many have yet to meet or to end, and how many cells were visited.
+    By search: what it `became` when it was met; its waiting cells, a list from `head` to `tail`; whether it `ended`;
+    its `family`, the first search of the same cluster. By family: how many are `under_way`. `state`: the search that
+    was last in turn, how many have yet to meet or to end, and how many cells were visited.
     """
 
     became: Rows
@@ -53,7 +53,7 @@ def add_seed(g: Tables, cell: Row, seeds: Row) -> Row:
 
 @njit(cache=True, nogil=True)
 def start(g: Tables, seeds: Row) -> Searches:
-    """Searches from that many seeds, at least one. They may be of several clusters, which are searched beside each other."""
+    """Searches from that many seeds, at least one; those of different clusters go on beside each other."""
     head = g.lists["seed"][:seeds].copy()
     family = np.empty(seeds, np.int32)
     under_way = np.zeros(seeds, np.int32)

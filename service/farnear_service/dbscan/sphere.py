@@ -14,7 +14,7 @@ _UNIT = 1e-12
 class SphereDbscan(IncrementalDbscan):
     """Points are the directions of vectors of `dim` values, and eps is a cosine distance: 1 - <x, y> of unit vectors.
 
-    So does scikit-learn's metric "cosine". Here an inner product is summed in float64 in order of the dimensions, there in
+    That is scikit-learn's metric "cosine". An inner product is summed in float64 in order of the dimensions, there in
     an order of BLAS's choice: of points whose distance is within some 1e-16 of eps it can say otherwise.
 
     Neighbours are found by scans of all vectors, O(n dim) each. An insertion takes one, and one for every other point

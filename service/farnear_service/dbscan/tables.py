@@ -1,8 +1,8 @@
 """The engine's memory: tables of records, which compiled functions write and Python makes longer between batches.
 
 Rows stand for pointers: a row of `points`, `cells` or `clusters`, or NONE. A point is in a cell: in the plane a square
-of a grid, on the sphere a cell of its own. The core points of a cell are all in one cluster, whatever happens. A cluster
-is a list of cells that have core points. Rows that were given back are used again.
+of a grid, on the sphere a cell of its own. The core points of a cell are all in one cluster, whatever happens. A
+cluster is a list of cells that have core points. Rows that were given back are used again.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from farnear_service.dbscan.hashing import new_table, put
 
-Row: TypeAlias = Any  # int32
+Row: TypeAlias = Any  # int32 in compiled functions
 Rows = NDArray[np.int32]
 Numbers = NDArray[np.int64]
 Points = NDArray[np.float64]
-Records = NDArray[np.void]
+Records: TypeAlias = Any  # NDArray[np.void]; compiled functions read fields as attributes, which no type can say
 
 NONE: Row = np.int32(-1)  # of one type with every row, or Numba would compile functions for several types
 
 # `neighbours` counts the points within eps, the point itself included. `anchor` is the core point that a point belongs
-# to: itself for a core point, NONE for noise. `next` and `previous` are those in its cell. A row not in use has no cell.
+# to: itself for a core point, NONE for noise. `next` and `previous` are those in its cell. Unused rows have no cell.
 POINT = np.dtype(
     [
         ("x", "f8"),
@@ -37,9 +37,9 @@ POINT = np.dtype(
     align=True,
 )
 
-# `points` are in it, from `first` on. `cores` of these are core points, and `members` points belong to one of those. Bit w
-# of `links` stands for the cell in way w. `next` and `previous` are those in its cluster. `before` is the identity of its
-# cluster when the batch began, if `noted`. `reached` and `waiting` are of the search.
+# `points` are in it, from `first` on. `cores` of these are core points, and `members` points belong to one of those.
+# Bit w of `links` stands for the cell in way w. `next` and `previous` are those in its cluster. `before` is the
+# identity of its cluster when the batch began, if `noted`. `reached` and `waiting` are of the search.
 CELL = np.dtype(
     [
         ("key", "i8"),
@@ -74,9 +74,8 @@ CLUSTER = np.dtype(
 )
 
 # Every field is a list of rows. Of a batch: points `promoted` to core, cells that `moved` into or out of a cluster,
-# clusters that were `touched`. Of one insertion or deletion: points that `changed` between core and not, points that are
-# an `orphan` without anchor, cells that are a `seed` of the search or `visited` by it, points or cells that are `near`,
-# cells with the `way` to them.
+# clusters that were `touched`. Of one insertion or deletion: points that `changed` between core and not, points each an
+# `orphan` without anchor, cells each a `seed` of the search or `visited` by it, points or cells `near` by their `way`.
 LISTS = np.dtype(
     [
         ("promoted", "i4"),
@@ -147,9 +146,9 @@ def new_tables(eps: float, min_samples: int) -> Tables:
 
 
 def with_room(g: Tables, more: int) -> Tables:
-    """The same between two batches, with room for `more` points; there are never more cells or clusters than points.
+    """The same tables, between two batches, with room for `more` points; they grow by half, for O(1) a point.
 
-    Tables grow by half, so that it costs O(1) a point.
+    There are never more cells than points, nor more clusters than cells.
     """
     needed = int(g.store["points"][0]) + more
     if needed <= len(g.points):

@@ -6,12 +6,14 @@ above that, they are the first k. Where not, more candidates are asked for, at l
 """
 
 from collections.abc import Callable
+from functools import partial
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farnear_service.columns import ColumnsView
-from farnear_service.index.ranking import Position, Ranking, ranked
+from farnear_service.index.ranking import Position, Ranking, ranked, ranked_without_ties
 from farnear_service.index.scan import HIGHEST, LOWEST, Candidates, rounding, scan
 from farnear_service.types import FloatArray
 
@@ -49,21 +51,22 @@ def exact(
         HIGHEST if divergent is None else -divergent.similarity,
     )
 
-    def first(query: FloatArray, end: int, candidates: Candidates) -> Ranking | None:
-        def propose(ask: int) -> Candidates:
-            only = (end == SIMILAR, end == DIVERGENT)
-            (pair,) = scan(source, query[None], ask, ends=only, ceilings=ceilings, allowed=allowed, row_of=row_of)
-            return pair[end]
+    def propose(query: int, end: int, ask: int) -> Candidates:
+        only, one = (end == SIMILAR, end == DIVERGENT), queries[query, None]
+        return scan(source, one, ask, ends=only, ceilings=ceilings, allowed=allowed, row_of=row_of)[0][end]
 
-        if not ends[end]:
-            return None
-        return settled(vectors, columns, query, k, end, behind[end], candidates, propose)
-
-    proposed = scan(source, queries, k, ends=ends, ceilings=ceilings, allowed=allowed, row_of=row_of)
-    return [
-        (first(query, SIMILAR, similar), first(query, DIVERGENT, divergent))
-        for query, (similar, divergent) in zip(queries, proposed, strict=True)
-    ]
+    pairs = scan(source, queries, k, ends=ends, ceilings=ceilings, allowed=allowed, row_of=row_of)
+    asked = [(query, end) for query in range(len(queries)) for end in (SIMILAR, DIVERGENT) if ends[end]]
+    proposals = [(query, end == DIVERGENT, pairs[query][end].rows) for query, end in asked]
+    quick = ranked_without_ties(vectors, columns, queries, proposals, k) if behind == (None, None) else repeat(None)
+    found: list[list[Ranking | None]] = [[None, None] for _ in queries]
+    for (query, end), ranking in zip(asked, quick, strict=False):
+        candidates = pairs[query][end]
+        if ranking is None or not _is_complete(ranking, candidates, k, vectors.shape[1], end):
+            again = partial(propose, query, end)
+            ranking = settled(vectors, columns, queries[query], k, end, behind[end], candidates, again)
+        found[query][end] = ranking
+    return [(similar, divergent) for similar, divergent in found]
 
 
 def settled(
@@ -80,14 +83,19 @@ def settled(
     ask = k
     while True:
         ranking = ranked(vectors, columns, query, candidates.rows, k, divergent=end == DIVERGENT, behind=behind)
-        if candidates.floor == LOWEST:
+        if _is_complete(ranking, candidates, k, vectors.shape[1], end):
             return ranking
-        if len(ranking) == k:
-            last = float(ranking.similarities[-1])
-            if (-last if end == DIVERGENT else last) > candidates.floor + rounding(vectors.shape[1]):
-                return ranking
-        ask = 8 * ask
+        ask *= 8
         candidates = propose(ask)
+
+
+def _is_complete(ranking: Ranking, candidates: Candidates, k: int, dim: int, end: int) -> bool:
+    if candidates.floor == LOWEST:
+        return True
+    if len(ranking) < k:
+        return False
+    last = float(ranking.similarities[-1])
+    return (-last if end == DIVERGENT else last) > candidates.floor + rounding(dim)
 
 
 def _are_few(allowed: NDArray[np.bool_], dim: int, query_count: int) -> bool:

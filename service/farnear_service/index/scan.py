@@ -128,6 +128,7 @@ def _scan(vectors, queries, ask, room, margin, ends, ceilings, allowed, spans, r
         if not ends[end]:
             floors[end] = HIGHEST
     flat = np.empty(query_count * _BLOCK, np.float32)
+    whole_lines = flat.reshape(query_count, _BLOCK)
     away = np.zeros(_BLOCK, np.float32)  # what takes the scores of rows that are not allowed below every floor
     for span in range(len(spans)):
         for start in range(spans[span, 0], spans[span, 1], _BLOCK):
@@ -141,7 +142,7 @@ def _scan(vectors, queries, ask, room, margin, ends, ceilings, allowed, spans, r
                     away[i] = np.float32(2 * HIGHEST) * np.float32(1 - mask[i])
                 if within == 0:
                     continue
-            lines = flat[: query_count * size].reshape(query_count, size)
+            lines = whole_lines if size == _BLOCK else flat[: query_count * size].reshape(query_count, size)
             _multiply(queries, vectors[start:stop], lines, product)
             for query in range(query_count):
                 line = lines[query]

@@ -56,11 +56,10 @@ class Activations(Database):
         # Only where nothing is left there, all items are looked through.
         connection = self._connection()
         (done,) = connection.execute(
-            "SELECT max(item) FROM embedded WHERE collection = ?", (collection.key,)
+            "SELECT ifnull(max(item), 0) FROM embedded WHERE collection = ?", (collection.key,)
         ).fetchone()
-        return _not_embedded(connection, collection, done or 0, limit) or _not_embedded(
-            connection, collection, 0, limit
-        )
+        left = _not_embedded(connection, collection, done, limit)
+        return left or _not_embedded(connection, collection, 0, limit)
 
     def embedded(self, collection: Collection, vectors: Iterable[tuple[int, FloatArray]]) -> None:
         """Takes vectors of the bundle to be, each float32 (D,) of unit length with the key of its item.

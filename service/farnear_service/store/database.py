@@ -14,6 +14,7 @@ from farnear_service.store.migrations import MIGRATIONS
 DATABASE_NAME = "farnear.db"
 LOCK_NAME = "farnear.lock"
 BUSY_SECONDS = 30
+LOG_BYTES = 64 * 2**20
 
 # What SQLite says where there is no room: for a page, or for the shared memory that indexes the log.
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -63,6 +64,8 @@ class Database:
             # What is deleted is overwritten, except for whole pages that become free: with those, replacing images of
             # 50 kB took twice as long.
             connection.execute("PRAGMA secure_delete = FAST")
+            # A log that one great transaction blew up would stay that large on disk.
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             self._local.connection = connection
             self._connections.append(connection)
         return connection

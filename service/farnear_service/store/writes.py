@@ -57,8 +57,9 @@ class Writes(Database):
     ) -> list[Written]:
         """Does all operations, as if one after the other, in one transaction. On disk when this returns.
 
-        Of two rows with one id the later stands. An item that is replaced gets a new key, so that a key stands for one
-        vector for ever; it keeps when it was made, and what users did with it. One that is deleted takes that along.
+        Of two rows with one id the later stands. An item that is replaced gets a new key, so that within a collection's
+        key a key stands for one vector for ever. It keeps when it was made, and what users did with it; one that is
+        deleted takes that along.
         `schema`, where given, becomes the collection's in the same transaction. Raises OverloadedError where the disk
         is full, and nothing is kept then.
         """

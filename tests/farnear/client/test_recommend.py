@@ -55,8 +55,10 @@ def test_novelty_stands_in_for_a_mode_also_at_zero(client: Client, cells: str, s
     client.recommend(cells, novelty=0)
     (request,) = service.requests("Recommend")
     assert (request.HasField("novelty"), request.novelty) == (True, 0.0)
-    with pytest.raises(InvalidArgumentError, match="mode: UNSPECIFIED"):
+    with pytest.raises(InvalidArgumentError, match="mode, novelty: allowed is one of them"):
         client.recommend(cells)
+    with pytest.raises(InvalidArgumentError, match="mode, novelty: allowed is one of them"):
+        client.recommend(cells, mode=RecommendMode.SIMILAR, novelty=0.5)
 
 
 def test_hits_come_in_order_without_what_was_seen(client: Client, cells: str) -> None:

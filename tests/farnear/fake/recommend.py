@@ -15,8 +15,8 @@ class FakeRecommend(FakeBase):
         """Toward what was liked and away from what was disliked, whatever the mode."""
         self.enter("Recommend", request, context)
         stored = self.collection(request.collection, context)
-        if request.mode == recommend_pb2.RECOMMEND_MODE_UNSPECIFIED and not request.HasField("novelty"):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "mode: UNSPECIFIED, and no novelty is given")
+        if (request.mode != recommend_pb2.RECOMMEND_MODE_UNSPECIFIED) == request.HasField("novelty"):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "mode, novelty: allowed is one of them")
         history = stored.interactions.get(request.user, {})
         direction = np.zeros(3)
         for sign, queries, opinion in (

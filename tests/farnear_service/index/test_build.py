@@ -107,7 +107,7 @@ def test_an_end_is_probed_deeper_until_both_halves_find_the_target() -> None:
 
 
 def test_a_target_is_met_with_a_standard_error_to_spare() -> None:
-    """Nine of ten queries need one list, the tenth needs five: one list finds 0.9 ± 0.03 of what 100 queries ask for."""
+    """Nine of ten queries need one list and the tenth needs five: one list finds 0.90 ± 0.03 for 100 queries."""
     depths = np.repeat(np.where(np.arange(200) % 10, 1, 5)[:, None], max(CALIBRATED_K), axis=1)
     lists = []
     for target in (0.86, 0.88):

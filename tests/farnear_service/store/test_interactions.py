@@ -84,19 +84,30 @@ def test_a_user_who_is_not_known_may_be_forgotten(store: Store, filled: Collecti
     assert store.delete_interactions(filled, "nobody") == 0
 
 
+def bytes_on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted((folder / "data").glob("farnear.db*")))
+
+
 def test_a_forgotten_user_is_in_no_file_any_more(store: Store, filled: Collection, tmp_path: Path) -> None:
     known = sha256(b"ada@example.org").digest()
-
-    def bytes_on_disk() -> bytes:
-        return b"".join(path.read_bytes() for path in sorted((tmp_path / "data").glob("farnear.db*")))
-
     store.record_interactions(filled, "bob", [did("a", 1.0)])
     store.record_interactions(filled, "ada@example.org", [did("a", 1.0), did("b", 2.0, Opinion.LIKED)])
-    assert known in bytes_on_disk()
+    assert known in bytes_on_disk(tmp_path)
     assert store.delete_interactions(filled, "ada@example.org") == 2
-    assert known not in bytes_on_disk()
-    assert b"ada@example.org" not in bytes_on_disk()
+    assert known not in bytes_on_disk(tmp_path)
+    assert b"ada@example.org" not in bytes_on_disk(tmp_path)
     assert history(store, filled, "bob") == [did("a", 1.0)]
+
+
+def test_of_a_long_history_whole_pages_are_overwritten_too(store: Store, cells: Collection, tmp_path: Path) -> None:
+    known = sha256(b"ada").digest()
+    store.write(cells, [[row(f"{number:04}") for number in range(2_000)]])
+    for user in ("bob", "ada", "eve"):
+        store.record_interactions(cells, user, [did(f"{number:04}", 1.0) for number in range(2_000)])
+    assert bytes_on_disk(tmp_path).count(known) > 4_000  # in the table, in its index, and older pages in the log
+    assert store.delete_interactions(cells, "ada") == 2_000
+    assert bytes_on_disk(tmp_path).count(known) < 10  # strays, without a name
+    assert len(history(store, cells, "bob")) == len(history(store, cells, "eve")) == 2_000
 
 
 def test_forgetting_does_not_wait_for_a_reader(store: Store, filled: Collection, tmp_path: Path) -> None:

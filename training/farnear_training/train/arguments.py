@@ -81,7 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     network = parser.add_argument_group("network")
-    network.add_argument("--network", choices=NETWORKS, default="mn-pair-cnn", help="default: %(default)s")
+    network.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default="mn-pair-cnn",
+        help="the paper's; a small one for 28 to 32 pixels; one that has learned ImageNet (default: %(default)s)",
+    )
     network.add_argument(
         "--freeze-backbone",
         action="store_true",
@@ -89,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_number(network, "--embedding-dim", 16, whole(2, 4096), "values in a vector")
 
-    loss = parser.add_argument_group("loss", "Of these options a loss takes those that it has.")
+    loss = parser.add_argument_group("loss", "Of these options a loss takes those that it has, and has a default for each.")
     loss.add_argument("--loss", choices=LOSSES, default="mn-pair", help="what is minimised (default: %(default)s)")
     loss.add_argument("--temperature", metavar="T", type=float, help="lower looks harder at the nearest negatives")
     loss.add_argument("--positive-weight", metavar="V", type=float, help="share of the positives in mn-pair")
