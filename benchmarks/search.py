@@ -2,7 +2,8 @@
 
 exact        One query, a batch of 32, and filters. Baseline: FAISS flat on the same matrix, asked for q and then for
              -q, at the better of two thresholds for its matrix products: its own, and 8 D. The answers are checked to
-             agree. Bandwidth is the share of that of a compiled loop that sums the same matrix.
+             agree; FAISS's are bare row numbers by float32 scores, farnear's are hits by float64 similarities.
+             Bandwidth is the share of that of a compiled loop that sums the same matrix.
 approximate  Recall at either end on queries that the index never saw, against its certificates, and time against exact.
 peers        Recall at either end, and queries/s of one caller, of the libraries that can be imported where this runs.
              Those without a farthest query are asked for the nearest to -q.
@@ -27,7 +28,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import faiss
 import numpy as np
 from conditions import print_conditions
-from farnear_service.index import Approximate, Generation, Index, build, warm_up
+from farnear_service.index import Generation, Index, build, warm_up
+from farnear_service.index.approximate import Probing
 from farnear_service.types import Direction, Hits, IndexKind, IndexSettings
 from numba import njit
 
@@ -97,45 +99,40 @@ def against_faiss(times: Mapping[str, list[float]]) -> str:
 
 
 def approximate(sizes: Mapping[int, list[int]], seconds: float) -> None:
+    print(f"approximate, target recall {SETTINGS.target_recall}; recall of {QUERIES} new queries (as certified); ms")
     print(
-        f"approximate, target recall {SETTINGS.target_recall}; recall of {QUERIES} new queries (and as certified); ms"
-    )
-    print(
-        f"{'dim':>4}{'items':>10}{'build':>9}  {'end':10}{'lists':>12}{'recall at 10':>17}{'at 100':>17}"
+        f"{'dim':>4}{'items':>10}{'build':>8}  {'end':10}{'lists':>12}{'recall at 10':>18}{'at 100':>18}"
         f"{'exact':>8}{'approximate':>13}{'ratio':>7}"
     )
     for dim, counts in sizes.items():
         now, queries = filled(counts[-1], dim)
         start = time.perf_counter()
         index = build(now, SETTINGS)
-        print(f"{dim:4}{len(now):10,}{time.perf_counter() - start:7.1f} s", end="", flush=True)
+        head = f"{dim:4}{len(now):10,}{time.perf_counter() - start:6.0f} s"
         for direction, probing in zip((Direction.SIMILAR, Direction.DIVERGENT), index.probing, strict=True):
-            print(f"  {direction.value:10}", end="")
-            if probing is None:
-                print("stays exact")
-            else:
-                print(f"{probing.lists:5} of {len(index.centroids):4}", end="")
-                approximate_line(now, index, queries, direction, seconds)
-            print(" " * 23, end="")
-        print(end="\r")
+            line = "stays exact"
+            if probing is not None:
+                line = f"{probing.lists:5} of {len(index.centroids):4}"
+                line += approximate_line(now, replace(now, approximate=index), queries, direction, probing, seconds)
+            print(f"{head}  {direction.value:10}{line}", flush=True)
 
 
-def approximate_line(now: Generation, index: Approximate, queries: Array, direction: Direction, seconds: float) -> None:
-    quick = replace(now, approximate=index)
+def approximate_line(
+    now: Generation, quick: Generation, queries: Array, direction: Direction, probing: Probing, seconds: float
+) -> str:
     found, true = (keys(one, queries[:QUERIES], 100, direction) for one in (quick, now))
-    probing = index.probing[0 if direction is Direction.SIMILAR else 1]
-    assert probing is not None
+    line = ""
     for k in (10, 100):
         certificate = probing.certificate(k)
         assert certificate is not None
-        print(f"{recall(found, true, k):9.4f} ({certificate.recall:.4f})"[:17], end="")
+        line += f"{recall(found, true, k):9.4f} ({certificate.recall:.4f})"
 
     def search(turn: int, one: Generation) -> object:
         return one.search(queries[turn : turn + 1], K, direction)
 
     times = race({"exact": partial(search, one=now), "quick": partial(search, one=quick)}, seconds)
-    least, most = min(times["quick"]), min(times["exact"])
-    print(f"{1e3 * most:8.2f}{1e3 * least:13.2f}{least / most:7.2f}", flush=True)
+    exactly, quickly = min(times["exact"]), min(times["quick"])
+    return f"{line}{1e3 * exactly:8.2f}{1e3 * quickly:13.2f}{quickly / exactly:7.2f}"
 
 
 def peers(_: Mapping[int, list[int]], seconds: float) -> None:

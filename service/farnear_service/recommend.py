@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from farnear_service.errors import InvalidError
 from farnear_service.index import Generation
-from farnear_service.index.ranking import similarities
 from farnear_service.types import Direction, FloatArray, Hit
 
 AWAY = 0.2
@@ -133,7 +132,7 @@ def novel(
         eligible[pick] = False
         met = np.concatenate([met, vectors[[pick]]])
         close = np.maximum(close, _proposed(vectors, vectors[[pick]]))
-        nearest[known] = np.maximum(nearest[known], similarities(vectors[known], vectors[pick]))
+        nearest[known] = np.maximum(nearest[known], _similarities(vectors[known], vectors[pick]))
     return _hits(now, rows[picks], direction)
 
 
@@ -195,7 +194,15 @@ def _most_relevant(now: Generation, direction: FloatArray, k: int, eligible: NDA
 
 
 def _relevance(vectors: FloatArray, direction: FloatArray | None) -> Doubles:
-    return np.zeros(len(vectors)) if direction is None else similarities(vectors, direction)
+    return np.zeros(len(vectors)) if direction is None else _similarities(vectors, direction)
+
+
+def _similarities(vectors: FloatArray, query: FloatArray) -> Doubles:
+    """Inner products (N,) in float64 within [-1, 1], summed row by row, as a search compares them."""
+    found = np.empty(len(vectors))
+    for start in range(0, len(vectors), _ROWS):
+        found[start : start + _ROWS] = (vectors[start : start + _ROWS].astype(np.float64) * query).sum(axis=1)
+    return found.clip(-1.0, 1.0)
 
 
 def _proposed(vectors: FloatArray, anchors: FloatArray) -> Doubles:
@@ -214,10 +221,10 @@ def _nearest(vectors: FloatArray, anchors: FloatArray) -> Doubles:
     nearest = np.full(len(vectors), -1.0)
     if len(vectors) < len(anchors):
         for place, vector in enumerate(vectors):
-            nearest[place] = similarities(anchors, vector).max()
+            nearest[place] = _similarities(anchors, vector).max()
     else:
         for anchor in anchors:
-            nearest = np.maximum(nearest, similarities(vectors, anchor))
+            nearest = np.maximum(nearest, _similarities(vectors, anchor))
     return nearest
 
 

@@ -124,7 +124,7 @@ class RecommendRequest(_message.Message):
     """Whose history counts; empty for none. See RecordInteractionsRequest.user."""
     mode: Global___RecommendMode.ValueType
     novelty: _builtins.float
-    """In place of a mode, 0 to 1: (1 - novelty) x relevance - novelty x similarity to the most similar item seen or already
+    """In place of a mode (both are refused), 0 to 1: (1 - novelty) x relevance - novelty x similarity to the most similar item seen or already
     recommended (maximal marginal relevance, Carbonell and Goldstein 1998). 0 ranks as SIMILAR does, 1 as DIVERGENT.
     """
     k: _builtins.int

@@ -62,7 +62,7 @@ class Hit(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     CLUSTER_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
-    """1 is the first of its list."""
+    """1 is the first of its list; on every page of one anew."""
     item_id: _builtins.str
     similarity: _builtins.float
     """Cosine similarity to the query, -1 to 1."""

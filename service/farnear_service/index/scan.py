@@ -147,9 +147,14 @@ def _scan(vectors, queries, ask, room, margin, ends, ceilings, allowed, spans, r
             for query in range(query_count):
                 line = lines[query]
                 most, least = np.float32(LOWEST), np.float32(HIGHEST)
-                for i in range(size):
-                    most = max(most, line[i] - away[i])
-                    least = min(least, line[i] + away[i])
+                if len(allowed):
+                    for i in range(size):
+                        most = max(most, line[i] - away[i])
+                        least = min(least, line[i] + away[i])
+                else:
+                    for i in range(size):
+                        most = max(most, line[i])
+                        least = min(least, line[i])
                 for end in range(2):
                     floor = floors[end, query]
                     if (-least if end else most) < floor:

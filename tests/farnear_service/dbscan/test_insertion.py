@@ -13,10 +13,10 @@ def test_gap_a_point_without_seeds_can_be_a_border_point() -> None:
     """
     figure = Figure([0, 1, 2, 3], eps=2, min_samples=4)
     cores = figure.cores()
-    (event,) = figure.insert(4)
+    (event,) = figure.insert(2 + 2j)
     assert figure.cores() == cores == {1, 2}
     assert figure.seeds(figure.cores() - cores) == set()
-    assert figure.clusters() == {0: [0, 1, 2, 3, 4]}
+    assert figure.clusters() == {0: [0, 1, 2, 2 + 2j, 3]}
     assert (event.change, event.size_before, event.size) == (Change.GROWN, 4, 5)
 
 

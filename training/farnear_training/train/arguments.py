@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_number(network, "--embedding-dim", 16, whole(2, 4096), "values in a vector")
 
-    loss = parser.add_argument_group("loss", "Of these options a loss takes those that it has, and has a default for each.")
+    loss = parser.add_argument_group("loss", "A loss takes those of these options that it has; each has a default.")
     loss.add_argument("--loss", choices=LOSSES, default="mn-pair", help="what is minimised (default: %(default)s)")
     loss.add_argument("--temperature", metavar="T", type=float, help="lower looks harder at the nearest negatives")
     loss.add_argument("--positive-weight", metavar="V", type=float, help="share of the positives in mn-pair")
