@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=PAIRS)
     parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
+    parser.add_argument("--augmentations", nargs="+", choices=AUGMENTATIONS, default=AUGMENTATIONS)
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=1024)
@@ -128,7 +129,7 @@ def main() -> None:
             )
             for pairs in arguments.pairs
             for loss in arguments.losses
-            for preset in AUGMENTATIONS
+            for preset in arguments.augmentations
         ]
         rows = {run: record.judged(run, pack, arguments.output) for run in (untrained, *runs)}
         report(pack, rows)

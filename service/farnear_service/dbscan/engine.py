@@ -89,6 +89,8 @@ class IncrementalDbscan(ABC):
             self._insert(added, checked)
         if len(gone):
             self._delete(gone)
+        if len(added) and len(gone):
+            self._tables.store["restructured"] = 1  # a cluster may have exchanged all of its core points
         return self._settle()
 
     def load(self, keys: ArrayLike, points: ArrayLike, previous: Snapshot | None = None) -> tuple[ClusterEvent, ...]:

@@ -21,7 +21,7 @@ def scikit_learn(points: np.ndarray, eps: float, min_samples: int, *, cosine: bo
     settings: dict[str, Any] = {"metric": "cosine"}
     if not cosine:
         settings = {"algorithm": "kd_tree", "leaf_size": len(points) + 2}
-        points = np.vstack([points, np.abs(points).max() + [[100 * eps, 100 * eps]]])
+        points = np.vstack([points, np.full((1, 2), np.abs(points).max() + 100 * eps)])
     found = DBSCAN(eps=eps, min_samples=min_samples, **settings).fit(points)
     core = np.zeros(len(points), bool)
     core[found.core_sample_indices_] = True
@@ -39,7 +39,7 @@ def check(engine: IncrementalDbscan, held: Mapping[int, Iterable[float]], eps: f
     np.testing.assert_array_equal(now.labels == NOISE, labels == NOISE)
     pairs = set(zip(labels[core].tolist(), now.labels[core].tolist(), strict=True))
     assert len(pairs) == len({label for label, _ in pairs}) == len({label for _, label in pairs})
-    for row in np.flatnonzero((labels != NOISE) & ~core):
+    for row in np.flatnonzero((labels != NOISE) & ~core).tolist():
         assert now.labels[row] == now.labels[_nearest_core(now, row)]
     found, counts = np.unique(now.labels[now.labels != NOISE], return_counts=True)
     assert dict(engine.sizes) == dict(zip(found.tolist(), counts.tolist(), strict=True))

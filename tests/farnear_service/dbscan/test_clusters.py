@@ -33,7 +33,8 @@ def tables(*clusters: int) -> tuple[Tables, list[int]]:
 
 def cells_of(g: Tables, cluster: int) -> list[int]:
     """Along the list, and back to see that it is whole."""
-    found, cell = [], int(g.clusters["first"][cluster])
+    found: list[int] = []
+    cell = int(g.clusters["first"][cluster])
     while cell != NONE:
         assert g.cells["cluster"][cell] == cluster
         assert g.cells["previous"][cell] == (found[-1] if found else NONE)
@@ -81,14 +82,14 @@ def test_a_cluster_ends_with_its_last_cell_and_its_row_is_used_again() -> None:
 
 
 def test_the_journal_tells_which_identity_kept_how_many_core_points_where() -> None:
-    g, (a, b, c) = tables(3, 1, 2)
+    g, (a, _, c) = tables(3, 1, 2)
     count(g, ZERO, ONE, ONE)  # a point of cell 0 becomes core:
     g.points["cell"][5] = 0
     g.points["anchor"][5] = 5
     g.lists["promoted"][0] = 5
     g.store["promoted"] = 1
-    join(g, ZERO, np.int32(3))  # b into a
-    leave(g, np.int32(4))  # a cell of c loses its core point
+    join(g, ZERO, np.int32(3))  # the second into the first
+    leave(g, np.int32(4))  # a cell of the third loses its core point
     count(g, np.int32(4), -ONE, np.int32(-2))
     told = sorted(zip(*(column.tolist() for column in kept_cores(g)), strict=True))
     assert told == [(70, a, 3), (71, a, 1), (72, NONE, 0), (72, c, 1)]

@@ -100,8 +100,8 @@ def test_gap_6_one_deletion_can_split_two_clusters() -> None:
 def test_gap_7_a_point_that_is_core_no_more_holds_nothing_together() -> None:
     """Case "potential split": are the seeds connected by other objects of the former cluster?
 
-    By core points only. Here an object that was one until now is within eps of both seeds and stays a member of one part,
-    but the parts are two.
+    By core points only. Here an object that was one until now is within eps of both seeds, and stays a member of one
+    part; but the parts are two.
     """
     figure = Figure([-2, -1.5, -1, 0, 0.5j, 1, 1.5, 2], eps=1, min_samples=4)
     assert figure.clusters() == {0: [-2, -1.5, -1, 0, 0.5j, 1, 1.5, 2]}

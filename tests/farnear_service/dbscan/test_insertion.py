@@ -8,8 +8,8 @@ from tests.farnear_service.dbscan.paper import Figure
 def test_gap_a_point_without_seeds_can_be_a_border_point() -> None:
     """Case "noise": UpdSeed_Ins is empty, so p is noise.
 
-    But UpdSeed_Ins is empty whenever no point becomes core, and then p can still be within eps of a point that was core
-    before: p is a border point of its cluster.
+    But UpdSeed_Ins is empty whenever no point becomes core, and then p can still be within eps of a point that was
+    core before: p is a border point of its cluster.
     """
     figure = Figure([0, 1, 2, 3], eps=2, min_samples=4)
     cores = figure.cores()
@@ -23,8 +23,8 @@ def test_gap_a_point_without_seeds_can_be_a_border_point() -> None:
 def test_gap_one_point_can_found_two_clusters() -> None:
     """Case "creation": the seeds were in no cluster, so one new cluster holds them.
 
-    That supposes that p connects them. But p may make points core on either side and be none itself: then each side is a
-    cluster of its own.
+    That supposes that p connects them. But p may make points core on either side and be none itself: then each side is
+    a cluster of its own.
     """
     figure = Figure([-4, -3, -2, 2, 3, 4], eps=2, min_samples=4)
     assert figure.clusters() == {}
@@ -53,8 +53,8 @@ def test_gap_seeds_of_two_clusters_need_not_merge() -> None:
 def test_gap_creation_beside_absorption() -> None:
     """The cases exclude one another: seeds of one cluster mean absorption.
 
-    Here some seeds are of one cluster and others of none, and p is no core point: the cluster absorbs p, and another one
-    is founded on the other side.
+    Here some seeds are of one cluster and others of none, and p is no core point: the cluster absorbs p, and another
+    one is founded on the other side.
     """
     figure = Figure([-6, -5, -4, -3, -2, 2, 3, 4], eps=2, min_samples=4)
     assert figure.clusters() == {0: [-6, -5, -4, -3, -2]}

@@ -13,7 +13,9 @@ from tests.farnear_service.dbscan.machine import Batches
 
 
 def lattice(step: float, columns: int, rows: int) -> st.SearchStrategy[tuple[float, ...]]:
-    return st.tuples(st.integers(-columns, columns), st.integers(-rows, rows)).map(lambda at: (step * at[0], step * at[1]))
+    return st.tuples(st.integers(-columns, columns), st.integers(-rows, rows)).map(
+        lambda at: (step * at[0], step * at[1])
+    )
 
 
 KINDS: dict[str, tuple[st.SearchStrategy[tuple[float, ...]], list[float]]] = {
@@ -73,7 +75,7 @@ def test_a_pair_of_which_scikit_learn_says_both() -> None:
 
 
 def test_points_of_one_cell_are_within_eps_even_in_its_corners() -> None:
-    """Diagonal pairs just inside of cells, out to the last cell, and min_samples 2: each cell is full, its two points core."""
+    """Pairs in opposite corners of cells, out to the last ones. With min_samples 2 these are full, both points core."""
     engine = PlaneDbscan(eps=3.0, min_samples=2)
     side = engine._side
     firsts = np.array([0.0, 1, -1, 1000, -1000, 2**20, -(2**29), 2**29]) * side
@@ -101,14 +103,16 @@ def test_any_scale(scale: float) -> None:
 
 @pytest.mark.parametrize("eps", [0.0, -1.0, 1e-151, 1e151, float("inf"), float("nan")])
 def test_eps_out_of_range(eps: float) -> None:
-    with pytest.raises(ValueError, match="eps: is .*, and must be from 1e-150 to 1e150"):
+    with pytest.raises(ValueError, match=r"eps: is .*, and must be from 1e-150 to 1e150"):
         PlaneDbscan(eps=eps, min_samples=2)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e10])
 def test_coordinates_out_of_range(bad: float) -> None:
     engine = PlaneDbscan(eps=1.0, min_samples=2)
-    with pytest.raises(ValueError, match=r"coordinates must be numbers between -7.59\d*e\+08 and 7.59\d*e\+08 for this eps"):
+    with pytest.raises(
+        ValueError, match=r"coordinates must be numbers between -7.59\d*e\+08 and 7.59\d*e\+08 for this eps"
+    ):
         engine.insert([1, 2], [[0.0, 0.0], [0.0, bad]])
     assert len(engine) == 0
 

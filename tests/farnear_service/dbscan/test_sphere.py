@@ -88,7 +88,7 @@ def test_settings_out_of_range() -> None:
     with pytest.raises(ValueError, match="dim: is 0, and must be at least 1"):
         SphereDbscan(dim=0, eps=0.1, min_samples=3)
     for eps in (0.0, 2.1, float("nan")):
-        with pytest.raises(ValueError, match="eps: is .*, and must be from 1e-9"):
+        with pytest.raises(ValueError, match=r"eps: is .*, and must be from 1e-9"):
             SphereDbscan(dim=2, eps=eps, min_samples=3)
     with pytest.raises(ValueError, match=r"points: must be of shape \(N, 2\), and are of \(1, 3\)"):
         SphereDbscan(dim=2, eps=0.1, min_samples=3).insert([1], [[0.0, 0.0, 1.0]])

@@ -62,7 +62,7 @@ class EfficientNetLite0(Network):
         super().__init__(image_size=image_size, embedding_dim=embedding_dim)
         if image_size < 32 or image_size % 32:
             raise ValueError(f"image_size: {image_size}; allowed is a multiple of 32, as five strides halve it")
-        self.backbone = _Backbone()
+        self.backbone = _Backbone().eval()
         self.head = nn.Linear(FEATURE_MAPS, embedding_dim)
         nn.init.kaiming_normal_(self.head.weight, nonlinearity="linear")
         nn.init.zeros_(self.head.bias)
