@@ -38,6 +38,7 @@ SIZES = {16: [10_000, 100_000, 1_000_000], 128: [10_000, 100_000], 512: [10_000,
 LARGE_SIZES = {16: [10_000_000], 128: [1_000_000], 512: [1_000_000]}
 SETTINGS = IndexSettings(kind=IndexKind.APPROXIMATE)
 QUERIES = 500
+PEER_QUERIES = 200
 
 Array = np.ndarray[Any, Any]
 Search = Callable[[Array, int], list[int]]
@@ -138,14 +139,14 @@ def approximate_line(
 def peers(_: Mapping[int, list[int]], seconds: float) -> None:
     dim, count = 16, 100_000
     now, queries = filled(count, dim)
-    true = [keys(now, queries[:QUERIES], K, direction) for direction in (Direction.SIMILAR, Direction.DIVERGENT)]
+    true = [keys(now, queries[:PEER_QUERIES], K, direction) for direction in (Direction.SIMILAR, Direction.DIVERGENT)]
     print(f"peers, {count:,} x {dim}, k {K}; recall, queries/s, and how many farnear answers at both ends in between")
     print(f"{'':28}{'similar':>19}{'divergent':>20}{'farnear':>11}")
 
     def report(name: str, near: Search, far: Search) -> None:
         recalls = []
         for search, best in zip((near, far), true, strict=True):
-            recalls.append(recall([search(query, K) for query in queries[:QUERIES]], best, K))
+            recalls.append(recall([search(query, K) for query in queries[:PEER_QUERIES]], best, K))
         times = race(
             {
                 "near": lambda turn: near(queries[turn], K),
@@ -198,8 +199,12 @@ def qdrant_edge(vectors: Array, folder: Path) -> Peers:
     import qdrant_edge as edge
 
     (folder / "shard").mkdir()
-    settings = edge.EdgeVectorParams(size=vectors.shape[1], distance=edge.Distance.Dot)
-    shard = edge.EdgeShard.create(str(folder / "shard"), edge.EdgeConfig(vectors=settings))
+    settings = edge.EdgeConfig(
+        vectors=edge.EdgeVectorParams(size=vectors.shape[1], distance=edge.Distance.Dot),
+        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=10),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=10),  # KB; its own is above these vectors
+    )
+    shard = edge.EdgeShard.create(str(folder / "shard"), settings)
     for start in range(0, len(vectors), 10_000):
         points = [edge.Point(start + place, row) for place, row in enumerate(vectors[start : start + 10_000].tolist())]
         shard.update(edge.UpdateOperation.upsert_points(points))

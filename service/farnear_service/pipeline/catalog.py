@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ class Catalog:
         self._live: dict[str, LiveCollection] = {}
         self._upkeep: dict[str, asyncio.Task[None]] = {}
         self._activations: dict[str, asyncio.Task[None]] = {}
+        self._swapping: dict[str, Activation] = {}
         self._writes: set[asyncio.Task[Any]] = set()
         self._fitting = asyncio.Semaphore(1)
         metrics.watch_queue(lambda: sum(model.waiting for model in self._models.values()), settings.model.max_waiting)
@@ -146,8 +147,8 @@ class Catalog:
         return live.record
 
     def activation(self, name: str) -> Activation | None:
-        """The move of a collection to another bundle that is under way."""
-        return self.store.activation(self.live(name).record)
+        """The move of a collection to another bundle that is under way, until the new one answers."""
+        return self._swapping.get(name) or self.store.activation(self.live(name).record)
 
     def _served(self, name: str) -> Bundle:
         if name not in self._bundles:
@@ -206,24 +207,29 @@ class Catalog:
         model = self._models[activation.bundle_digest]
         try:
             await embed_anew(self.store, live.record, model)
-            await self.finish(self._swap(live, model))
+            await self.finish(self._swap(live, model, activation))
         except Exception:
             log.exception("collection %r: could not be moved to bundle %r", name, activation.bundle_name)
             await asyncio.to_thread(self.store.end_activation, live.record)
             live.moving = False
 
-    async def _swap(self, live: LiveCollection, model: Model) -> None:
-        loop = asyncio.get_running_loop()
+    async def _swap(self, live: LiveCollection, model: Model, activation: Activation) -> None:
+        name, loop = live.record.name, asyncio.get_running_loop()
 
         def last() -> Collection:
             # Writers wait now, so that what came since can be embedded to the end.
             asyncio.run_coroutine_threadsafe(embed_anew(self.store, live.record, model), loop).result()
             return self.store.swap(live.record)
 
-        moved = OverloadedError(f"collection: {live.record.name!r} has just moved to another bundle; send it again")
-        record = await live.end(last, moved)
-        await _cancel([self._upkeep[record.name]])
-        await self._bring_to_life(record)  # the old one answers until then
+        moved = OverloadedError(f"collection: {name!r} has just moved to another bundle; send it again")
+        count = len(live.index)
+        self._swapping[name] = replace(activation, done_count=count, item_count=count)
+        try:
+            record = await live.end(last, moved)
+            await _cancel([self._upkeep[name]])
+            await self._bring_to_life(record)  # the old one answers until then
+        finally:
+            del self._swapping[name]
         await asyncio.to_thread(self._map_path(live.record).unlink, missing_ok=True)
         live.close()
 

@@ -91,8 +91,10 @@ class Database:
         with self._writing:
             connection = self._connection()
             connection.execute("PRAGMA busy_timeout = 0")  # a backup may read for minutes
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
     def _migrate(self) -> None:
         connection = self._connection()

@@ -1,8 +1,6 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from farnear_service.index.scan import HIGHEST, LOWEST, _compiled, rounding, scan
+from farnear_service.index.scan import HIGHEST, LOWEST, rounding, scan
 
 from tests.farnear_service.index.plain import close, lattice, sphere, unit
 
@@ -139,9 +137,3 @@ def test_inputs_may_be_read_only() -> None:
     for array in (queries, allowed):
         array.setflags(write=False)
     assert len(scan(vectors, queries, 1, allowed=allowed)) == 2
-
-
-def test_what_can_not_be_kept_on_disk_is_compiled_all_the_same() -> None:
-    namespace: dict[str, Callable[[int], int]] = {}
-    exec("def twice(number): return 2 * number", namespace)  # noqa: S102  # a function without a file cannot be kept
-    assert _compiled(namespace["twice"])(21) == 42

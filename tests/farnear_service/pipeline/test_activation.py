@@ -37,10 +37,11 @@ async def all_hits(pipeline: Pipeline, name: str, query: bytes) -> list[tuple[st
 
 
 async def swapped(pipeline: Pipeline, bundle: str) -> None:
-    digest = pipeline.catalog.bundles()[bundle].digest
+    """Waits for the end of a move, as a client does."""
     async with asyncio.timeout(30):
-        while pipeline.catalog.collection("cells")[0].bundle_digest != digest:  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0.002)
+        while pipeline.catalog.activation("cells") is not None:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+    assert pipeline.catalog.collection("cells")[0].bundle_digest == pipeline.catalog.bundles()[bundle].digest
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,11 +89,18 @@ def test_contents_go_on_while_others_write(store: Store, cells: Collection, monk
     assert [item_id for chunk in reading for item_id in chunk.item_ids] == ["d", "e", "a", "f"]
 
 
-def test_reading_needs_no_index_that_is_missing(store: Store, cells: Collection, tmp_path: Path) -> None:
-    """A collection is found among others without walking through theirs."""
+def test_a_collection_is_read_without_walking_through_the_others(store: Store) -> None:
     (plan,) = store._connection().execute(
         "EXPLAIN QUERY PLAN SELECT key, item_id, label, created, attributes, vector FROM items"
         " WHERE collection = ? AND key > ? ORDER BY key LIMIT ?",
         (1, 2, 3),
     )
     assert "items_by_collection (collection=? AND rowid>?)" in plan[3]
+
+
+def test_items_are_counted_by_collection(store: Store, cells: Collection) -> None:
+    store.write(new_collection(store, "other"), [[row("a")]])
+    assert store.item_count(cells) == 0
+    store.write(cells, [[row("a"), row("b")]])
+    store.write(cells, [[row("a")]])
+    assert store.item_count(cells) == 2
