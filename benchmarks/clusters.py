@@ -4,7 +4,7 @@ Baselines, in the same run: incdbscan and incdbscan-rs, each if it is installed 
 do the same insertions and deletions in turn with ours, round by round; and scikit-learn, for which an update is a fit
 of all points. The density is the same at every size: four fifths of the points are in blobs, one fifth lies anywhere. A
 rate is that of the best round, and in brackets of the median one: neighbours on the machine only ever slow a round
-down. At the end of each size the clusterings are compared: ours must be scikit-learn's, and what the others' are is told.
+down. At the end of each size the clusterings are compared: ours must be scikit-learn's, of the others' it is told.
 """
 
 import argparse

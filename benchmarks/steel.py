@@ -1,9 +1,10 @@
 """How well is steel told apart: with an ImageNet backbone, frozen or fine-tuned, and from scratch?
 
 NEU surface defects: 1,800 images of 6 classes, 70 % to learn from, 30 % to judge on. Each way is a command line of
-`farnear train`, and what runs here is what that command runs. Its settings were chosen on validation images, a fifth of
-the training images (`--judge validation`), never on test images; they are judged with three seeds, which change weights
-and batches, not the split. Baselines in the same run: raw pixels, and the backbone's pooled features without training.
+`farnear train`, and what runs here is what that command runs. No test image had a part in its settings: those of the
+frozen backbone come from five-fold cross-validation of the training images, those of the fine-tuned one from a fifth of
+them (as `--judge validation` takes), those from scratch were not searched. Seeds change weights and batches, never the
+split. Baselines in the same run: raw pixels, and the backbone's pooled features without training.
 """
 
 import argparse

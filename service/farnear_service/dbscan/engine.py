@@ -16,7 +16,7 @@ from farnear_service.dbscan.clusters import clear_journal, kept_cores, smallest_
 from farnear_service.dbscan.identity import ClusterEvent, identify, match_clusters, size_changes
 from farnear_service.dbscan.points import row_of
 from farnear_service.dbscan.snapshot import Snapshot
-from farnear_service.dbscan.tables import NONE, Numbers, Points, Rows, Tables, new_tables, with_room
+from farnear_service.dbscan.tables import NONE, Numbers, Points, Tables, new_tables, with_room
 
 _NO_KEYS = np.empty(0, np.int64)
 
@@ -42,9 +42,7 @@ class IncrementalDbscan(ABC):
         self._dim = dim
         self._sizes: dict[int, int] = {}
         self._next_id = 0
-        self._by_key: Rows = np.empty(
-            0, np.int32
-        )  # the rows that were in use at the last snapshot or before, in its order
+        self._by_key = np.empty(0, np.int64)  # all rows there were at the last snapshot, by their keys then
 
     def __len__(self) -> int:
         return int(self._tables.store["count"][0])
@@ -78,12 +76,11 @@ class IncrementalDbscan(ABC):
         added, gone, checked = _as_keys(keys, "keys"), _as_keys(deleted, "deleted"), self._check(points)
         if len(checked) != len(added):
             raise ValueError(f"points: are {len(checked)} for {len(added)} keys")
-        there = _are_there(self._tables, added)
-        if there.any():
-            raise ValueError(f"keys: {added[there][0]} is there already")
-        missing = ~_are_there(self._tables, gone)
-        if missing.any():
-            raise ValueError(f"deleted: {gone[missing][0]} is not there")
+        there, missing = _find_wrong(self._tables, added, gone)
+        if there >= 0:
+            raise ValueError(f"keys: {added[there]} is there already")
+        if missing >= 0:
+            raise ValueError(f"deleted: {gone[missing]} is not there")
         if len(added):
             self._make_room(len(added))
             self._insert(added, checked)
@@ -125,7 +122,7 @@ class IncrementalDbscan(ABC):
         used = int(g.store["points"][0])
         all_keys = g.points["key"][:used].copy()
         # From one snapshot to the next most rows stay in order, and a stable sort of what is nearly sorted is one pass.
-        rows = np.concatenate([self._by_key, np.arange(len(self._by_key), used, dtype=np.int32)])
+        rows = np.concatenate([self._by_key, np.arange(len(self._by_key), used)])
         self._by_key = rows = rows[np.argsort(all_keys[rows], kind="stable")]
         present, labels, core = _labels(g)
         rows = rows[present[rows]]
@@ -153,7 +150,7 @@ class IncrementalDbscan(ABC):
     def _delete(self, keys: Numbers) -> None: ...
 
     @abstractmethod
-    def _points_at(self, rows: Rows) -> Points: ...
+    def _points_at(self, rows: Numbers) -> Points: ...
 
     def _make_room(self, more: int) -> None:
         self._tables = with_room(self._tables, more)
@@ -205,11 +202,16 @@ def _as_keys(keys: ArrayLike, name: str) -> Numbers:
 
 
 @njit(cache=True, nogil=True)
-def _are_there(g: Tables, keys: Numbers) -> NDArray[np.bool_]:
-    there = np.empty(len(keys), np.bool_)
-    for i in range(len(keys)):
-        there[i] = row_of(g, keys[i]) != NONE
-    return there
+def _find_wrong(g: Tables, added: Numbers, gone: Numbers) -> tuple[int, int]:
+    """Where in `added` a key is that is there, and where in `gone` one that is not; or -1."""
+    there, missing = -1, -1
+    for i in range(len(added)):
+        if row_of(g, added[i]) != NONE:
+            there = i
+    for i in range(len(gone)):
+        if row_of(g, gone[i]) == NONE:
+            missing = i
+    return there, missing
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ from farnear_service.dbscan.deletion import delete_points
 from farnear_service.dbscan.engine import IncrementalDbscan
 from farnear_service.dbscan.grid import MARGIN, MAX_CELL
 from farnear_service.dbscan.insertion import insert_points
-from farnear_service.dbscan.tables import Numbers, Points, Rows
+from farnear_service.dbscan.tables import Numbers, Points
 
 
 class PlaneDbscan(IncrementalDbscan):
@@ -44,13 +44,15 @@ class PlaneDbscan(IncrementalDbscan):
         return positions
 
     def _insert(self, keys: Numbers, points: Points) -> None:
-        # Row by row, so that of what one insertion read the next finds much in the processor's cache.
-        columns, rows = np.floor(points / self._side).T
-        order = np.lexsort((columns, rows))
-        insert_points(self._tables, keys[order], points[order])
+        if len(keys) > 1:
+            # Row by row, so that of what one insertion read the next finds much in the processor's cache.
+            columns, rows = np.floor(points / self._side).T
+            order = np.lexsort((columns, rows))
+            keys, points = keys[order], points[order]
+        insert_points(self._tables, keys, points)
 
     def _delete(self, keys: Numbers) -> None:
         delete_points(self._tables, keys)
 
-    def _points_at(self, rows: Rows) -> Points:
-        return np.column_stack((self._tables.points["x"], self._tables.points["y"]))[rows]
+    def _points_at(self, rows: Numbers) -> Points:
+        return np.column_stack((self._tables.points["x"], self._tables.points["y"])).take(rows, axis=0)

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from farnear_service.dbscan.engine import IncrementalDbscan
 from farnear_service.dbscan.scan import delete_vectors, insert_vectors
-from farnear_service.dbscan.tables import Numbers, Points, Rows
+from farnear_service.dbscan.tables import Numbers, Points
 
 # Dividing by the length leaves the squared length of a vector that near to 1; and so it is not divided a second time.
 _UNIT = 1e-12
@@ -56,5 +56,5 @@ class SphereDbscan(IncrementalDbscan):
     def _delete(self, keys: Numbers) -> None:
         delete_vectors(self._tables, self._vectors, self._distances, keys)
 
-    def _points_at(self, rows: Rows) -> Points:
+    def _points_at(self, rows: Numbers) -> Points:
         return self._vectors[:, rows].T.copy()

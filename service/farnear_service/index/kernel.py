@@ -1,11 +1,13 @@
-"""The compiled loops of the scan. Numba infers their types, so they have no annotations."""
-# ruff: noqa: ANN001, ANN202
+"""The compiled loops of the scan."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from farnear_service.types import FloatArray
 
 LOWEST, HIGHEST = -4.0, 4.0
 """A floor that every score reaches, and one that none does."""
@@ -25,24 +27,36 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @compiled
-def scan_blocks(vectors, queries, ask, room, margin, ends, ceilings, allowed, spans, row_of, product):  # type: ignore[no-untyped-def]
+def scan_blocks(
+    vectors: FloatArray,
+    queries: FloatArray,
+    ask: int,
+    room: int,
+    margin: np.float32,
+    ends: NDArray[np.bool_],
+    ceilings: FloatArray,
+    allowed: NDArray[np.uint8],
+    spans: NDArray[np.int64],
+    row_of: NDArray[np.int64],
+    product: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
     """One pass over `vectors`, for the ends and arguments of `scan`: candidate rows, their counts, and floors.
 
     Args:
-        vectors: float32 (N, D).
-        queries: float32 (B, D).
+        vectors: (N, D).
+        queries: (B, D).
         ask: how many of the best are wanted.
         room: for so many candidates of each query at each end.
-        margin: how far below the `ask`-th best score the floor lies, float32.
-        ends: bool (2,), whether similar and divergent rows are wanted.
-        ceilings: float32 (2,), which signed scores may reach and not exceed.
-        allowed: uint8 by row; empty for all rows.
-        spans: int64 (S, 2), the stretches of `vectors` to look at.
-        row_of: int64 (N,), the row of each vector; empty where it is its place.
-        product: whether a matrix product makes the scores, and not a loop.
+        margin: how far below the `ask`-th best score the floor lies.
+        ends: (2,), whether similar and divergent rows are wanted.
+        ceilings: (2,), which signed scores do not exceed.
+        allowed: by row, 1 or 0; empty if all are.
+        spans: (S, 2), the stretches of `vectors` to look at.
+        row_of: (N,), the row of each vector; empty if that is its place.
+        product: whether a product of matrices makes the scores, or loops.
 
     Returns:
-        Rows int64 (2, B, room) in no order, of which the first `counts` int64 (2, B) count, and floors float32 (2, B).
+        Rows (2, B, room), of which as many count as the counts (2, B) say, and the floors (2, B).
     """
     query_count = len(queries)
     scores = np.empty((2, query_count, room), np.float32)
@@ -105,7 +119,7 @@ def scan_blocks(vectors, queries, ask, room, margin, ends, ceilings, allowed, sp
 
 
 @compiled
-def multiply(queries, block, lines, product):  # type: ignore[no-untyped-def]
+def multiply(queries: FloatArray, block: FloatArray, lines: FloatArray, product: bool) -> None:
     """The scores of a block (n, D) for each query (B, D), into `lines` (B, n), by a product of matrices or by loops."""
     size, dim = block.shape
     if product:
@@ -135,7 +149,7 @@ def multiply(queries, block, lines, product):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def thin_out(scores, rows, ask, margin):  # type: ignore[no-untyped-def]
+def thin_out(scores: FloatArray, rows: NDArray[np.int64], ask: int, margin: np.float32) -> tuple[int, np.float32]:
     """Moves to the front what scores at most `margin` less than the `ask`-th best; how many do, and the least score."""
     floor = select(scores.copy(), ask) - margin
     kept = 0
@@ -148,7 +162,7 @@ def thin_out(scores, rows, ask, margin):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def select(values, place):  # type: ignore[no-untyped-def]
+def select(values: FloatArray, place: int) -> np.float32:
     """The value that comes at `place`, counted from 1, in descending order; reorders `values` (Hoare 1961, Find)."""
     low, high, wanted = 0, len(values) - 1, place - 1
     while low < high:
@@ -169,4 +183,5 @@ def select(values, place):  # type: ignore[no-untyped-def]
             low = i
         else:
             break
-    return values[wanted]
+    found: np.float32 = values[wanted]
+    return found

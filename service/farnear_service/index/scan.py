@@ -80,7 +80,7 @@ def scan(
             margin,
             np.array(ends),
             np.array(ceilings, np.float32) + margin,
-            np.empty(0, np.uint8) if allowed is None else allowed.view(np.uint8),
+            np.empty(0, np.uint8) if allowed is None else np.require(allowed.view(np.uint8), requirements=["C", "W"]),
             np.array([[0, count]]) if spans is None else spans,
             np.empty(0, np.int64) if row_of is None else row_of,
             len(some) > _LOOP_QUERIES,
