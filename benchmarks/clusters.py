@@ -86,7 +86,7 @@ def in_the_plane(count: int, room_for: int, random: np.random.Generator) -> Poin
 def on_the_sphere(count: int, room_for: int, random: np.random.Generator) -> Points:
     """`count` unit vectors, around a direction for every hundred of `room_for` of them."""
     directions = np.random.default_rng(1).normal(size=(max(1, room_for // 100), DIM))
-    blobs = directions[random.integers(0, len(directions), count)] + 0.35 * random.normal(size=(count, DIM))
+    blobs = directions[random.integers(0, len(directions), count)] + 0.22 * random.normal(size=(count, DIM))
     vectors = np.where(random.random((count, 1)) < 0.8, blobs, random.normal(size=(count, DIM)))
     return np.array(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 

@@ -157,7 +157,9 @@ def _among(column: Column | Texts, values: tuple[Any, ...]) -> Mask:
     if isinstance(column, Texts):
         return column.among(values)
     if column.vocabulary is None:
-        return among(column.values, np.array([_stored(value) for value in values]))
+        # The mark of a row without a value can be asked for as one: the cluster -2.
+        wanted = [stored for value in values if (stored := _stored(value)) != column.absent]
+        return among(column.values, np.array(wanted))
     codes = [code for value in values if (code := column.vocabulary.code(value)) is not None]
     return among(column.values, np.array(codes, np.int32))
 

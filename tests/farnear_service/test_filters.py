@@ -139,6 +139,16 @@ def test_what_matches_is_what_plain_python_finds(filter: Filter, items: list[dic
     assert mask.tolist() == [holds(filter, item) for item in items]
 
 
+def test_the_mark_of_an_item_without_a_cluster_is_no_cluster() -> None:
+    columns = Columns()
+    columns.append(["a", "b"], ["", ""], [0.0] * 2, [{}, {}])
+    clusters = np.array([ABSENT, -1], np.int32)
+    for condition in (Equals("cluster", float(ABSENT)), OneOf("cluster", (float(ABSENT),))):
+        assert matching(condition, columns.now(), clusters).tolist() == [False, False]
+        assert matching(Negation(condition), columns.now(), clusters).tolist() == [True, True]
+    assert matching(OneOf("cluster", (float(ABSENT), -1.0)), columns.now(), clusters).tolist() == [False, True]
+
+
 def test_an_item_that_lacks_a_field_matches_its_negation_only() -> None:
     columns = Columns()
     columns.append(["a", "b", "c"], ["", "", ""], [0.0] * 3, [{"width": 1.0}, {}, {"width": 2.0}])

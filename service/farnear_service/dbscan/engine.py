@@ -36,8 +36,8 @@ class IncrementalDbscan(ABC):
     cosine: bool
 
     def __init__(self, *, eps: float, min_samples: int, dim: int) -> None:
-        if min_samples < 1:
-            raise ValueError(f"min_samples: is {min_samples}, and must be at least 1")
+        if not 1 <= min_samples < 2**31:
+            raise ValueError(f"min_samples: is {min_samples}, and must be from 1 to {2**31 - 1}")
         self._tables = new_tables(eps, min_samples)
         self._dim = dim
         self._sizes: dict[int, int] = {}
@@ -190,8 +190,8 @@ class IncrementalDbscan(ABC):
 
 def _as_keys(keys: ArrayLike, name: str) -> Numbers:
     array = np.asarray(keys)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(f"{name}: must be a list of whole numbers, and are {array.dtype} of shape {array.shape}")
+    if array.ndim != 1 or (array.size and not (array.dtype.kind in "iu" and np.can_cast(array.dtype, np.int64))):
+        raise ValueError(f"{name}: must be int64 of shape (N,), and are {array.dtype} of shape {array.shape}")
     array = array.astype(np.int64)
     if len(array) > 1:
         ordered = np.sort(array)

@@ -15,7 +15,8 @@ class PlaneDbscan(IncrementalDbscan):
 
     Two points are within eps if dx * dx + dy * dy <= eps * eps in float64, as scikit-learn's k-d tree compares points
     in its leaves. (Nodes as a whole it compares otherwise: of points whose squared distance is the next float64 above
-    eps * eps it says one thing or the other, depending on the points around.)
+    eps * eps it says one thing or the other, depending on the points around. Fewer than 12 points it compares without
+    a tree, by a formula that rounds more.)
 
     What an insertion or deletion costs depends on the points around and not on how many there are elsewhere, but for
     this: to join two clusters costs as much as the smaller has cells of side eps / sqrt(2), and to take one apart as

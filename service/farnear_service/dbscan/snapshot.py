@@ -39,10 +39,16 @@ class Snapshot:
         """The cluster to which a point (D,) would belong as a border point, -1 for none, without adding it.
 
         And its distance from the nearest core point, Euclidean or cosine, infinite where there is none. O(N D).
+
+        Raises:
+            ValueError: The point is not of the space.
         """
         place = np.asarray(point, np.float64)
+        length = np.linalg.norm(place)
+        if place.shape != self.points.shape[1:] or not np.isfinite(length) or (self.cosine and not length):
+            raise ValueError(f"point: is {place}, and not of the space")
         if self.cosine:
-            place = place / np.linalg.norm(place)
+            place = place / length
         row, distance = _nearest_core(self.points, self.core, place, self.cosine)
         if row < 0:
             return NOISE, float("inf")

@@ -89,7 +89,6 @@ LISTS = np.dtype(
         ("way", "i4"),
     ]
 )
-_SHORTEST = 25  # a point can have that many cells near, however few there are
 
 # A single record: settings, the number of points, of each table how many rows were ever used and the first free one, of
 # the batch the lengths of its lists and whether a cluster was founded or ended.
@@ -148,7 +147,7 @@ def new_tables(eps: float, min_samples: int) -> Tables:
 def with_room(g: Tables, more: int) -> Tables:
     """The same tables, between two batches, with room for `more` points; they grow by half, for O(1) a point.
 
-    There are never more cells than points, nor more clusters than cells.
+    There are never more cells than points, more clusters than cells, or more rows in a list than points.
     """
     needed = int(g.store["points"][0]) + more
     if needed <= len(g.points):
@@ -158,7 +157,7 @@ def with_room(g: Tables, more: int) -> Tables:
         points=_longer(g.points, capacity),
         cells=_longer(g.cells, capacity),
         clusters=_longer(g.clusters, capacity),
-        lists=np.empty(max(capacity, _SHORTEST), LISTS),
+        lists=np.empty(capacity, LISTS),
         point_of=new_table(capacity),
         cell_of=new_table(capacity),
         store=g.store,

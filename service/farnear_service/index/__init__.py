@@ -1,10 +1,12 @@
 """Search at both ends of the cosine scale: exact in one pass over all items, or approximate with a measured recall.
 
-scan          float32 scores in one pass, candidates for both ends
-ranking       float64 and item ids decide the order
-exact         both together, until nothing can be missing
-generation    one consistent state of the items, and its search
-index         generations in a row, under one writer
+kernel, scan   float32 scores in one pass propose candidates for both ends
+ranking        float64 and item ids decide the order
+exact          both together, until nothing can be missing
+approximate    inverted lists, probed as deep as each end needs
+generation     one consistent state of the items, and its search
+build          an approximate index of it, calibrated
+index          generations one after the other, under one writer at a time
 """
 
 from farnear_service.index.approximate import Approximate

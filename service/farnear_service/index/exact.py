@@ -39,8 +39,6 @@ def exact(
 
     Only rows that are `allowed` (N,) count, and only what is strictly `behind` the positions.
     """
-    if not any(ends):
-        return [(None, None)] * len(queries)
     source, row_of = vectors, None
     if allowed is not None and _are_few(allowed, vectors.shape[1], len(queries)):
         row_of = np.flatnonzero(allowed)

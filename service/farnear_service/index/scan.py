@@ -21,7 +21,6 @@ from farnear_service.types import FloatArray
 _LOOP_QUERIES = 16  # for more of them a matrix product is faster, at 16, 128 and 512 values alike
 _MAX_QUERIES = 64  # in one pass
 
-
 __all__ = ["HIGHEST", "LOWEST", "Candidates", "rounding", "scan", "warm_up"]
 
 
@@ -29,8 +28,9 @@ __all__ = ["HIGHEST", "LOWEST", "Candidates", "rounding", "scan", "warm_up"]
 class Candidates:
     """What a scan proposes for one end of one query: `rows` (C,), in no order.
 
-    All that was left out scores less than `floor`: LOWEST if nothing was, HIGHEST if more rows were as good as equal
-    than there was room for, so that nothing is known. Scores are signed: more is better at either end.
+    Of the rows that count, those that were left out score less than `floor`: LOWEST if none was, HIGHEST if more rows
+    were as good as equal than there was room for, so that nothing is known. Scores are signed: more is better at either
+    end.
     """
 
     rows: NDArray[np.int64]

@@ -179,9 +179,10 @@ def test_keys_at_the_ends_of_int64() -> None:
         ([8], [(0, 0)], [8], "deleted: 8 is not there"),
         ([], np.empty((0, 2)), [1, 2, 1], "deleted: 1 comes twice"),
         ([8], [(0, 0), (1, 1)], [], "points: are 2 for 1 keys"),
-        ([0.5], [(0, 0)], [], "keys: must be a list of whole numbers, and are float64 of shape"),
-        ([[8]], [(0, 0)], [], r"keys: must be a list of whole numbers, and are int64 of shape \(1, 1\)"),
-        (["8"], [(0, 0)], [], "keys: must be a list of whole numbers"),
+        ([0.5], [(0, 0)], [], r"keys: must be int64 of shape \(N,\), and are float64 of shape"),
+        ([[8]], [(0, 0)], [], r"keys: must be int64 of shape \(N,\), and are int64 of shape \(1, 1\)"),
+        (["8"], [(0, 0)], [], "keys: must be int64"),
+        ([2**63], [(0, 0)], [], "keys: must be int64 .* are uint64"),
         ([8], [(0, np.nan)], [1], "points: coordinates must be numbers"),
     ],
 )
@@ -197,9 +198,10 @@ def test_a_refused_batch_changes_nothing(keys: object, points: object, deleted: 
     assert engine.delete([0, 1])[0].size_before == 4
 
 
-def test_min_samples_out_of_range() -> None:
-    with pytest.raises(ValueError, match="min_samples: is 0, and must be at least 1"):
-        PlaneDbscan(eps=1.0, min_samples=0)
+@pytest.mark.parametrize("min_samples", [0, -1, 2**31])
+def test_min_samples_out_of_range(min_samples: int) -> None:
+    with pytest.raises(ValueError, match=f"min_samples: is {min_samples}, and must be from 1 to 2147483647"):
+        PlaneDbscan(eps=1.0, min_samples=min_samples)
 
 
 def test_nothing_at_all() -> None:

@@ -67,6 +67,18 @@ def test_where_there_is_no_core_point_nothing_is_assigned() -> None:
     assert engine.snapshot().assign((0.0, 0.0)) == (NOISE, float("inf"))
 
 
+def test_what_is_no_point_is_not_assigned(engine: PlaneDbscan) -> None:
+    sphere = SphereDbscan(dim=2, eps=0.5, min_samples=2)
+    for now, bad in [
+        (engine.snapshot(), np.array([1.0, 2.0, 3.0])),
+        (engine.snapshot(), np.array([np.nan, 0.0])),
+        (engine.snapshot(), np.array([[0.0, 0.0]])),
+        (sphere.snapshot(), np.array([0.0, 0.0])),
+    ]:
+        with pytest.raises(ValueError, match=r"point: is .* and not of the space"):
+            now.assign(bad)
+
+
 def test_an_unseen_vector_counts_by_its_direction() -> None:
     engine = SphereDbscan(dim=4, eps=0.5, min_samples=2)
     engine.insert([1, 2], [[1, 0, 0, 0], [1, 0, 0, 0]])
