@@ -9,7 +9,7 @@ Where to look: `insertion.py` and `deletion.py` are the paper's two operations i
 sphere, `search.py` tells whether a cluster falls apart, `identity.py` which cluster is which, `tables.py` what is in
 memory.
 
-Numba compiles at the first use, for some ten seconds, and keeps the code in `__pycache__`. It looks for changes only in
+Numba compiles at the first use, twelve seconds long, and keeps the code in `__pycache__`. It looks for changes only in
 the file of the function that Python called: who edits one that is called by others runs `make clean`.
 """
 
