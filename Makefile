@@ -18,7 +18,7 @@ STUBS := proto/farnear/v1
 protoc = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m grpc_tools.protoc -I proto --python_out=$(1) \
 	--grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(STUBS)/*.proto
 
-.PHONY: help demo test check proto bench clean distclean lint types arrows contract stubs choice
+.PHONY: help demo test soak check proto bench clean distclean lint types arrows contract stubs choice
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: .venv/.demo ## learn the solar cells of elpv-dataset, serve and index them
 
 test: .venv/.dev ## all tests; no GPU, no network
 	.venv/bin/python -m pytest $(ARGS)
+
+soak: .venv/.dev ## 100,000 random steps of the incremental DBSCAN, each judged; about a quarter of an hour
+	FARNEAR_SOAK_STEPS=100000 .venv/bin/python -m pytest tests/farnear_service/dbscan/test_soak.py --timeout=0 $(ARGS)
 
 check: lint types arrows contract stubs ## everything that is judged without running: lint, types, arrows, protobuf
 
