@@ -23,37 +23,60 @@ _sym_db = _symbol_database.Default()
 
 
 from farnear.v1 import types_pb2 as farnear_dot_v1_dot_types__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x61rnear/v1/clusters.proto\x12\nfarnear.v1\x1a\x16\x66\x61rnear/v1/types.proto\"{\n\x07MapInfo\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x15\n\rpending_count\x18\x03 \x01(\x03\x12\x0b\n\x03\x65ps\x18\x04 \x01(\x01\x12\x13\n\x0bmin_samples\x18\x05 \x01(\x05\x12\x12\n\nperplexity\x18\x06 \x01(\x01\"*\n\nClassCount\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"}\n\x07\x43luster\x12\x0f\n\x07\x63luster\x18\x01 \x01(\x05\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\ncore_count\x18\x03 \x01(\x03\x12\x16\n\x0emedoid_item_id\x18\x04 \x01(\t\x12\'\n\x07\x63lasses\x18\x05 \x03(\x0b\x32\x16.farnear.v1.ClassCount\"P\n\x13ListClustersRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x8d\x01\n\x14ListClustersResponse\x12%\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x13.farnear.v1.Cluster\x12\x13\n\x0bnoise_count\x18\x02 \x01(\x03\x12 \n\x03map\x18\x03 \x01(\x0b\x32\x13.farnear.v1.MapInfo\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"E\n\rAssignRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12 \n\x05query\x18\x02 \x01(\x0b\x32\x11.farnear.v1.Query\"c\n\x0e\x41ssignResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\x05\x12\x15\n\rcore_distance\x18\x02 \x01(\x01\x12\t\n\x01x\x18\x03 \x01(\x01\x12\t\n\x01y\x18\x04 \x01(\x01\x12\x13\n\x0bmap_version\x18\x05 \x01(\x03\"#\n\rGetMapRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"~\n\x0eGetMapResponse\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\n\n\x02xs\x18\x02 \x03(\x02\x12\n\n\x02ys\x18\x03 \x03(\x02\x12\x10\n\x08\x63lusters\x18\x04 \x03(\x05\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12 \n\x03map\x18\x06 \x01(\x0b\x32\x13.farnear.v1.MapInfo\"&\n\x10ReclusterRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"a\n\x11ReclusterResponse\x12 \n\x03map\x18\x01 \x01(\x0b\x32\x13.farnear.v1.MapInfo\x12\x15\n\rcluster_count\x18\x02 \x01(\x05\x12\x13\n\x0bnoise_count\x18\x03 \x01(\x03\x32\xb2\x02\n\x0f\x43lustersService\x12Q\n\x0cListClusters\x12\x1f.farnear.v1.ListClustersRequest\x1a .farnear.v1.ListClustersResponse\x12?\n\x06\x41ssign\x12\x19.farnear.v1.AssignRequest\x1a\x1a.farnear.v1.AssignResponse\x12\x41\n\x06GetMap\x12\x19.farnear.v1.GetMapRequest\x1a\x1a.farnear.v1.GetMapResponse0\x01\x12H\n\tRecluster\x12\x1c.farnear.v1.ReclusterRequest\x1a\x1d.farnear.v1.ReclusterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x61rnear/v1/clusters.proto\x12\nfarnear.v1\x1a\x16\x66\x61rnear/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x07MapInfo\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x15\n\rpending_count\x18\x03 \x01(\x03\x12\x0b\n\x03\x65ps\x18\x04 \x01(\x01\x12\x13\n\x0bmin_samples\x18\x05 \x01(\x05\x12\x12\n\nperplexity\x18\x06 \x01(\x01\x12\r\n\x05\x64rift\x18\x07 \x01(\x01\"*\n\nClassCount\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"}\n\x07\x43luster\x12\x0f\n\x07\x63luster\x18\x01 \x01(\x05\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x12\n\ncore_count\x18\x03 \x01(\x03\x12\x16\n\x0emedoid_item_id\x18\x04 \x01(\t\x12\'\n\x07\x63lasses\x18\x05 \x03(\x0b\x32\x16.farnear.v1.ClassCount\"P\n\x13ListClustersRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x8d\x01\n\x14ListClustersResponse\x12%\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x13.farnear.v1.Cluster\x12\x13\n\x0bnoise_count\x18\x02 \x01(\x03\x12 \n\x03map\x18\x03 \x01(\x0b\x32\x13.farnear.v1.MapInfo\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"_\n\x11GetClusterRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\x05\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"F\n\nValueCount\x12)\n\x05value\x18\x01 \x01(\x0b\x32\x1a.farnear.v1.AttributeValue\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xdc\x01\n\x10\x41ttributeSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12&\n\x06values\x18\x03 \x03(\x0b\x32\x16.farnear.v1.ValueCount\x12)\n\x05least\x18\x04 \x01(\x0b\x32\x1a.farnear.v1.AttributeValue\x12*\n\x06median\x18\x05 \x01(\x0b\x32\x1a.farnear.v1.AttributeValue\x12,\n\x08greatest\x18\x06 \x01(\x0b\x32\x1a.farnear.v1.AttributeValue\"0\n\x0bNearCluster\x12\x0f\n\x07\x63luster\x18\x01 \x01(\x05\x12\x10\n\x08\x64istance\x18\x02 \x01(\x01\"\xfb\x01\n\x12GetClusterResponse\x12$\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x13.farnear.v1.Cluster\x12\x30\n\nattributes\x18\x02 \x03(\x0b\x32\x1c.farnear.v1.AttributeSummary\x12\x0f\n\x07\x64\x65nsity\x18\x03 \x01(\x01\x12(\n\x07nearest\x18\x04 \x03(\x0b\x32\x17.farnear.v1.NearCluster\x12\x17\n\x0fmember_item_ids\x18\x05 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12 \n\x03map\x18\x07 \x01(\x0b\x32\x13.farnear.v1.MapInfo\"E\n\rAssignRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12 \n\x05query\x18\x02 \x01(\x0b\x32\x11.farnear.v1.Query\"c\n\x0e\x41ssignResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\x05\x12\x15\n\rcore_distance\x18\x02 \x01(\x01\x12\t\n\x01x\x18\x03 \x01(\x01\x12\t\n\x01y\x18\x04 \x01(\x01\x12\x13\n\x0bmap_version\x18\x05 \x01(\x03\"#\n\rGetMapRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"~\n\x0eGetMapResponse\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\n\n\x02xs\x18\x02 \x03(\x02\x12\n\n\x02ys\x18\x03 \x03(\x02\x12\x10\n\x08\x63lusters\x18\x04 \x03(\x05\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12 \n\x03map\x18\x06 \x01(\x0b\x32\x13.farnear.v1.MapInfo\"\x92\x01\n\x10ReclusterRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x03\x65ps\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bmin_samples\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\nperplexity\x18\x04 \x01(\x01H\x02\x88\x01\x01\x42\x06\n\x04_epsB\x0e\n\x0c_min_samplesB\r\n\x0b_perplexity\"a\n\x11ReclusterResponse\x12 \n\x03map\x18\x01 \x01(\x0b\x32\x13.farnear.v1.MapInfo\x12\x15\n\rcluster_count\x18\x02 \x01(\x05\x12\x13\n\x0bnoise_count\x18\x03 \x01(\x03\"Q\n\x11SuggestEpsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x18\n\x0bmin_samples\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0e\n\x0c_min_samples\"\x97\x01\n\x12SuggestEpsResponse\x12\x11\n\tdistances\x18\x01 \x03(\x01\x12\x0b\n\x03\x65ps\x18\x02 \x01(\x01\x12\x15\n\rcluster_count\x18\x03 \x01(\x05\x12\x13\n\x0bnoise_count\x18\x04 \x01(\x03\x12\x13\n\x0bmin_samples\x18\x05 \x01(\x05\x12 \n\x03map\x18\x06 \x01(\x0b\x32\x13.farnear.v1.MapInfo\"\xbd\x01\n\x0c\x43lusterEvent\x12)\n\x06\x63hange\x18\x01 \x01(\x0e\x32\x19.farnear.v1.ClusterChange\x12\x0f\n\x07\x63luster\x18\x02 \x01(\x05\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x13\n\x0bsize_before\x18\x04 \x01(\x03\x12\x0f\n\x07parents\x18\x05 \x03(\x05\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmap_version\x18\x07 \x01(\x03\"T\n\x14WatchClustersRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x12\n\nfrom_start\x18\x03 \x01(\x08\"W\n\x15WatchClustersResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.farnear.v1.ClusterEvent\x12\x14\n\x0cresume_token\x18\x02 \x01(\t*\xd0\x01\n\rClusterChange\x12\x1e\n\x1a\x43LUSTER_CHANGE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43LUSTER_CHANGE_BORN\x10\x01\x12\x18\n\x14\x43LUSTER_CHANGE_GROWN\x10\x02\x12\x19\n\x15\x43LUSTER_CHANGE_SHRUNK\x10\x03\x12\x19\n\x15\x43LUSTER_CHANGE_MERGED\x10\x04\x12\x18\n\x14\x43LUSTER_CHANGE_SPLIT\x10\x05\x12\x1c\n\x18\x43LUSTER_CHANGE_DISSOLVED\x10\x06\x32\xa4\x04\n\x0f\x43lustersService\x12Q\n\x0cListClusters\x12\x1f.farnear.v1.ListClustersRequest\x1a .farnear.v1.ListClustersResponse\x12K\n\nGetCluster\x12\x1d.farnear.v1.GetClusterRequest\x1a\x1e.farnear.v1.GetClusterResponse\x12?\n\x06\x41ssign\x12\x19.farnear.v1.AssignRequest\x1a\x1a.farnear.v1.AssignResponse\x12\x41\n\x06GetMap\x12\x19.farnear.v1.GetMapRequest\x1a\x1a.farnear.v1.GetMapResponse0\x01\x12H\n\tRecluster\x12\x1c.farnear.v1.ReclusterRequest\x1a\x1d.farnear.v1.ReclusterResponse\x12K\n\nSuggestEps\x12\x1d.farnear.v1.SuggestEpsRequest\x1a\x1e.farnear.v1.SuggestEpsResponse\x12V\n\rWatchClusters\x12 .farnear.v1.WatchClustersRequest\x1a!.farnear.v1.WatchClustersResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'farnear.v1.clusters_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MAPINFO']._serialized_start=65
-  _globals['_MAPINFO']._serialized_end=188
-  _globals['_CLASSCOUNT']._serialized_start=190
-  _globals['_CLASSCOUNT']._serialized_end=232
-  _globals['_CLUSTER']._serialized_start=234
-  _globals['_CLUSTER']._serialized_end=359
-  _globals['_LISTCLUSTERSREQUEST']._serialized_start=361
-  _globals['_LISTCLUSTERSREQUEST']._serialized_end=441
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=444
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=585
-  _globals['_ASSIGNREQUEST']._serialized_start=587
-  _globals['_ASSIGNREQUEST']._serialized_end=656
-  _globals['_ASSIGNRESPONSE']._serialized_start=658
-  _globals['_ASSIGNRESPONSE']._serialized_end=757
-  _globals['_GETMAPREQUEST']._serialized_start=759
-  _globals['_GETMAPREQUEST']._serialized_end=794
-  _globals['_GETMAPRESPONSE']._serialized_start=796
-  _globals['_GETMAPRESPONSE']._serialized_end=922
-  _globals['_RECLUSTERREQUEST']._serialized_start=924
-  _globals['_RECLUSTERREQUEST']._serialized_end=962
-  _globals['_RECLUSTERRESPONSE']._serialized_start=964
-  _globals['_RECLUSTERRESPONSE']._serialized_end=1061
-  _globals['_CLUSTERSSERVICE']._serialized_start=1064
-  _globals['_CLUSTERSSERVICE']._serialized_end=1370
+  _globals['_CLUSTERCHANGE']._serialized_start=2522
+  _globals['_CLUSTERCHANGE']._serialized_end=2730
+  _globals['_MAPINFO']._serialized_start=99
+  _globals['_MAPINFO']._serialized_end=237
+  _globals['_CLASSCOUNT']._serialized_start=239
+  _globals['_CLASSCOUNT']._serialized_end=281
+  _globals['_CLUSTER']._serialized_start=283
+  _globals['_CLUSTER']._serialized_end=408
+  _globals['_LISTCLUSTERSREQUEST']._serialized_start=410
+  _globals['_LISTCLUSTERSREQUEST']._serialized_end=490
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=493
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=634
+  _globals['_GETCLUSTERREQUEST']._serialized_start=636
+  _globals['_GETCLUSTERREQUEST']._serialized_end=731
+  _globals['_VALUECOUNT']._serialized_start=733
+  _globals['_VALUECOUNT']._serialized_end=803
+  _globals['_ATTRIBUTESUMMARY']._serialized_start=806
+  _globals['_ATTRIBUTESUMMARY']._serialized_end=1026
+  _globals['_NEARCLUSTER']._serialized_start=1028
+  _globals['_NEARCLUSTER']._serialized_end=1076
+  _globals['_GETCLUSTERRESPONSE']._serialized_start=1079
+  _globals['_GETCLUSTERRESPONSE']._serialized_end=1330
+  _globals['_ASSIGNREQUEST']._serialized_start=1332
+  _globals['_ASSIGNREQUEST']._serialized_end=1401
+  _globals['_ASSIGNRESPONSE']._serialized_start=1403
+  _globals['_ASSIGNRESPONSE']._serialized_end=1502
+  _globals['_GETMAPREQUEST']._serialized_start=1504
+  _globals['_GETMAPREQUEST']._serialized_end=1539
+  _globals['_GETMAPRESPONSE']._serialized_start=1541
+  _globals['_GETMAPRESPONSE']._serialized_end=1667
+  _globals['_RECLUSTERREQUEST']._serialized_start=1670
+  _globals['_RECLUSTERREQUEST']._serialized_end=1816
+  _globals['_RECLUSTERRESPONSE']._serialized_start=1818
+  _globals['_RECLUSTERRESPONSE']._serialized_end=1915
+  _globals['_SUGGESTEPSREQUEST']._serialized_start=1917
+  _globals['_SUGGESTEPSREQUEST']._serialized_end=1998
+  _globals['_SUGGESTEPSRESPONSE']._serialized_start=2001
+  _globals['_SUGGESTEPSRESPONSE']._serialized_end=2152
+  _globals['_CLUSTEREVENT']._serialized_start=2155
+  _globals['_CLUSTEREVENT']._serialized_end=2344
+  _globals['_WATCHCLUSTERSREQUEST']._serialized_start=2346
+  _globals['_WATCHCLUSTERSREQUEST']._serialized_end=2430
+  _globals['_WATCHCLUSTERSRESPONSE']._serialized_start=2432
+  _globals['_WATCHCLUSTERSRESPONSE']._serialized_end=2519
+  _globals['_CLUSTERSSERVICE']._serialized_start=2733
+  _globals['_CLUSTERSSERVICE']._serialized_end=3281
 # @@protoc_insertion_point(module_scope)

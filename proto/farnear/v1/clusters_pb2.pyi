@@ -7,7 +7,9 @@ from collections import abc as _abc
 from farnear.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +20,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ClusterChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClusterChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClusterChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLUSTER_CHANGE_UNSPECIFIED: _ClusterChange.ValueType  # 0
+    CLUSTER_CHANGE_BORN: _ClusterChange.ValueType  # 1
+    """It is new, and none of its items was a core point before."""
+    CLUSTER_CHANGE_GROWN: _ClusterChange.ValueType  # 2
+    """Only its size changed."""
+    CLUSTER_CHANGE_SHRUNK: _ClusterChange.ValueType  # 3
+    CLUSTER_CHANGE_MERGED: _ClusterChange.ValueType  # 4
+    """It took up others, which ended; parents are itself, then these."""
+    CLUSTER_CHANGE_SPLIT: _ClusterChange.ValueType  # 5
+    """It is new, and has core points of its parents, which live on."""
+    CLUSTER_CHANGE_DISSOLVED: _ClusterChange.ValueType  # 6
+    """It ended, and none of its core points is one any more."""
+
+class ClusterChange(_ClusterChange, metaclass=_ClusterChangeEnumTypeWrapper):
+    """What can happen to a cluster."""
+
+CLUSTER_CHANGE_UNSPECIFIED: ClusterChange.ValueType  # 0
+CLUSTER_CHANGE_BORN: ClusterChange.ValueType  # 1
+"""It is new, and none of its items was a core point before."""
+CLUSTER_CHANGE_GROWN: ClusterChange.ValueType  # 2
+"""Only its size changed."""
+CLUSTER_CHANGE_SHRUNK: ClusterChange.ValueType  # 3
+CLUSTER_CHANGE_MERGED: ClusterChange.ValueType  # 4
+"""It took up others, which ended; parents are itself, then these."""
+CLUSTER_CHANGE_SPLIT: ClusterChange.ValueType  # 5
+"""It is new, and has core points of its parents, which live on."""
+CLUSTER_CHANGE_DISSOLVED: ClusterChange.ValueType  # 6
+"""It ended, and none of its core points is one any more."""
+Global___ClusterChange: _TypeAlias = ClusterChange  # noqa: Y015
 
 @_typing.final
 class MapInfo(_message.Message):
@@ -31,6 +69,7 @@ class MapInfo(_message.Message):
     EPS_FIELD_NUMBER: _builtins.int
     MIN_SAMPLES_FIELD_NUMBER: _builtins.int
     PERPLEXITY_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Counts the fits of this collection, from 1."""
     item_count: _builtins.int
@@ -43,6 +82,10 @@ class MapInfo(_message.Message):
     """DBSCAN density: points within eps, the point itself counted, that make a core point."""
     perplexity: _builtins.float
     """t-SNE perplexity of this fit."""
+    drift: _builtins.float
+    """How much worse the newest placed items keep their neighbours than the items of the fit do, 0 to 1: 1 minus the ratio of the shares of
+    their ten nearest in the embedding that are among their ten nearest on the map. Above 0.5 a new fit is due.
+    """
     def __init__(
         self,
         *,
@@ -52,10 +95,11 @@ class MapInfo(_message.Message):
         eps: _builtins.float = ...,
         min_samples: _builtins.int = ...,
         perplexity: _builtins.float = ...,
+        drift: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eps", b"eps", "item_count", b"item_count", "min_samples", b"min_samples", "pending_count", b"pending_count", "perplexity", b"perplexity", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "eps", b"eps", "item_count", b"item_count", "min_samples", b"min_samples", "pending_count", b"pending_count", "perplexity", b"perplexity", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -95,7 +139,7 @@ class Cluster(_message.Message):
     MEDOID_ITEM_ID_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     cluster: _builtins.int
-    """0, 1, 2, ..."""
+    """Its number, 0 or more, for life."""
     size: _builtins.int
     """Members: core and border points."""
     core_count: _builtins.int
@@ -181,6 +225,184 @@ class ListClustersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListClustersResponse: _TypeAlias = ListClustersResponse  # noqa: Y015
+
+@_typing.final
+class GetClusterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    cluster: _builtins.int
+    """0 or more; -1 for the noise."""
+    page_size: _builtins.int
+    """Most members to return, 1 to 10,000; 0 means 100."""
+    page_token: _builtins.str
+    """The next_page_token of the page before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        cluster: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "collection", b"collection", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClusterRequest: _TypeAlias = GetClusterRequest  # noqa: Y015
+
+@_typing.final
+class ValueCount(_message.Message):
+    """How often one value of an attribute comes among the members of a cluster."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    @_builtins.property
+    def value(self) -> _types_pb2.AttributeValue: ...
+    def __init__(
+        self,
+        *,
+        value: _types_pb2.AttributeValue | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValueCount: _TypeAlias = ValueCount  # noqa: Y015
+
+@_typing.final
+class AttributeSummary(_message.Message):
+    """What the members of a cluster say of one attribute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    LEAST_FIELD_NUMBER: _builtins.int
+    MEDIAN_FIELD_NUMBER: _builtins.int
+    GREATEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    count: _builtins.int
+    """Members that have it."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueCount]:
+        """Of strings and bools: the values, most frequent first, at most ten."""
+
+    @_builtins.property
+    def least(self) -> _types_pb2.AttributeValue:
+        """Of numbers and timestamps: the least, the median and the greatest value, each being a value of a member."""
+
+    @_builtins.property
+    def median(self) -> _types_pb2.AttributeValue: ...
+    @_builtins.property
+    def greatest(self) -> _types_pb2.AttributeValue: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+        values: _abc.Iterable[Global___ValueCount] | None = ...,
+        least: _types_pb2.AttributeValue | None = ...,
+        median: _types_pb2.AttributeValue | None = ...,
+        greatest: _types_pb2.AttributeValue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["greatest", b"greatest", "least", b"least", "median", b"median"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "greatest", b"greatest", "least", b"least", "median", b"median", "name", b"name", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributeSummary: _TypeAlias = AttributeSummary  # noqa: Y015
+
+@_typing.final
+class NearCluster(_message.Message):
+    """Another cluster, as seen from one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    cluster: _builtins.int
+    distance: _builtins.float
+    """Distance on the map between their nearest core points, in map units."""
+    def __init__(
+        self,
+        *,
+        cluster: _builtins.int = ...,
+        distance: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "distance", b"distance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearCluster: _TypeAlias = NearCluster  # noqa: Y015
+
+@_typing.final
+class GetClusterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    DENSITY_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
+    MEMBER_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    density: _builtins.float
+    """The mean number of items within eps of a core point, itself counted, by the area of that circle: items a square map unit. 0 for noise."""
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def cluster(self) -> Global___Cluster:
+        """Of the noise: its number -1, no core points, and no medoid."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttributeSummary]:
+        """One for each attribute that a member has, in order of name."""
+
+    @_builtins.property
+    def nearest(self) -> _containers.RepeatedCompositeFieldContainer[Global___NearCluster]:
+        """The five nearest clusters, nearest first; none for noise."""
+
+    @_builtins.property
+    def member_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of members, in order of item id. For the most typical first, search from the medoid with a filter on this cluster."""
+
+    @_builtins.property
+    def map(self) -> Global___MapInfo: ...
+    def __init__(
+        self,
+        *,
+        cluster: Global___Cluster | None = ...,
+        attributes: _abc.Iterable[Global___AttributeSummary] | None = ...,
+        density: _builtins.float = ...,
+        nearest: _abc.Iterable[Global___NearCluster] | None = ...,
+        member_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
+        map: Global___MapInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "map", b"map"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "cluster", b"cluster", "density", b"density", "map", b"map", "member_item_ids", b"member_item_ids", "nearest", b"nearest", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClusterResponse: _TypeAlias = GetClusterResponse  # noqa: Y015
 
 @_typing.final
 class AssignRequest(_message.Message):
@@ -309,20 +531,47 @@ Global___GetMapResponse: _TypeAlias = GetMapResponse  # noqa: Y015
 
 @_typing.final
 class ReclusterRequest(_message.Message):
+    """Settings that are given stay with the collection; those that are not stay as they are.
+    With eps or min_samples alone the standing map stays as well, and clusters are found anew on it: seconds. Otherwise a new map is fitted.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTION_FIELD_NUMBER: _builtins.int
+    EPS_FIELD_NUMBER: _builtins.int
+    MIN_SAMPLES_FIELD_NUMBER: _builtins.int
+    PERPLEXITY_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
+    eps: _builtins.float
+    """DBSCAN radius in map units, more than 0."""
+    min_samples: _builtins.int
+    """DBSCAN density, 2 to 10,000."""
+    perplexity: _builtins.float
+    """t-SNE perplexity, 1 to 1,000: about how many neighbours count for an item."""
     def __init__(
         self,
         *,
         collection: _builtins.str = ...,
+        eps: _builtins.float | None = ...,
+        min_samples: _builtins.int | None = ...,
+        perplexity: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_eps", b"_eps", "_min_samples", b"_min_samples", "_perplexity", b"_perplexity", "eps", b"eps", "min_samples", b"min_samples", "perplexity", b"perplexity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eps", b"_eps", "_min_samples", b"_min_samples", "_perplexity", b"_perplexity", "collection", b"collection", "eps", b"eps", "min_samples", b"min_samples", "perplexity", b"perplexity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__eps: _TypeAlias = _typing.Literal["eps"]  # noqa: Y015
+    _WhichOneofArgType__eps: _TypeAlias = _typing.Literal["_eps", b"_eps"]  # noqa: Y015
+    _WhichOneofReturnType__min_samples: _TypeAlias = _typing.Literal["min_samples"]  # noqa: Y015
+    _WhichOneofArgType__min_samples: _TypeAlias = _typing.Literal["_min_samples", b"_min_samples"]  # noqa: Y015
+    _WhichOneofReturnType__perplexity: _TypeAlias = _typing.Literal["perplexity"]  # noqa: Y015
+    _WhichOneofArgType__perplexity: _TypeAlias = _typing.Literal["_perplexity", b"_perplexity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__eps) -> _WhichOneofReturnType__eps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_samples) -> _WhichOneofReturnType__min_samples | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__perplexity) -> _WhichOneofReturnType__perplexity | None: ...
 
 Global___ReclusterRequest: _TypeAlias = ReclusterRequest  # noqa: Y015
 
@@ -351,3 +600,163 @@ class ReclusterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReclusterResponse: _TypeAlias = ReclusterResponse  # noqa: Y015
+
+@_typing.final
+class SuggestEpsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    MIN_SAMPLES_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    min_samples: _builtins.int
+    """The density to suggest for, 2 to 10,000; absent: the collection's."""
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        min_samples: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_samples", b"_min_samples", "min_samples", b"min_samples"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_samples", b"_min_samples", "collection", b"collection", "min_samples", b"min_samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_samples: _TypeAlias = _typing.Literal["min_samples"]  # noqa: Y015
+    _WhichOneofArgType__min_samples: _TypeAlias = _typing.Literal["_min_samples", b"_min_samples"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_samples) -> _WhichOneofReturnType__min_samples | None: ...
+
+Global___SuggestEpsRequest: _TypeAlias = SuggestEpsRequest  # noqa: Y015
+
+@_typing.final
+class SuggestEpsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISTANCES_FIELD_NUMBER: _builtins.int
+    EPS_FIELD_NUMBER: _builtins.int
+    CLUSTER_COUNT_FIELD_NUMBER: _builtins.int
+    NOISE_COUNT_FIELD_NUMBER: _builtins.int
+    MIN_SAMPLES_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    eps: _builtins.float
+    """The distance at the knee of that curve (Satopaa et al. 2011); 0 where all items lie in one place."""
+    cluster_count: _builtins.int
+    """What DBSCAN finds on the standing map with it."""
+    noise_count: _builtins.int
+    min_samples: _builtins.int
+    @_builtins.property
+    def distances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The distance of each item to its min_samples-th nearest, itself counted, ascending (Ester et al. 1996), at most 200 evenly spaced of them."""
+
+    @_builtins.property
+    def map(self) -> Global___MapInfo: ...
+    def __init__(
+        self,
+        *,
+        distances: _abc.Iterable[_builtins.float] | None = ...,
+        eps: _builtins.float = ...,
+        cluster_count: _builtins.int = ...,
+        noise_count: _builtins.int = ...,
+        min_samples: _builtins.int = ...,
+        map: Global___MapInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_count", b"cluster_count", "distances", b"distances", "eps", b"eps", "map", b"map", "min_samples", b"min_samples", "noise_count", b"noise_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestEpsResponse: _TypeAlias = SuggestEpsResponse  # noqa: Y015
+
+@_typing.final
+class ClusterEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SIZE_BEFORE_FIELD_NUMBER: _builtins.int
+    PARENTS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    MAP_VERSION_FIELD_NUMBER: _builtins.int
+    change: Global___ClusterChange.ValueType
+    cluster: _builtins.int
+    size: _builtins.int
+    """Members after the change, and before it."""
+    size_before: _builtins.int
+    map_version: _builtins.int
+    """The version of the map on which it happened."""
+    @_builtins.property
+    def parents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        change: Global___ClusterChange.ValueType = ...,
+        cluster: _builtins.int = ...,
+        size: _builtins.int = ...,
+        size_before: _builtins.int = ...,
+        parents: _abc.Iterable[_builtins.int] | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        map_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "cluster", b"cluster", "map_version", b"map_version", "parents", b"parents", "size", b"size", "size_before", b"size_before", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterEvent: _TypeAlias = ClusterEvent  # noqa: Y015
+
+@_typing.final
+class WatchClustersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_START_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    resume_token: _builtins.str
+    """The token of the last message that was received; empty: from now on, or, with `from_start`, from the first event that is kept."""
+    from_start: _builtins.bool
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        from_start: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "from_start", b"from_start", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchClustersRequest: _TypeAlias = WatchClustersRequest  # noqa: Y015
+
+@_typing.final
+class WatchClustersResponse(_message.Message):
+    """Events that came together. The first message comes at once and may have none: whoever lists the clusters after it misses nothing.
+    Births, merges, splits and endings are kept as long as the collection; of growth and shrinkage the newest 100,000 events.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """To go on behind these."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterEvent]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___ClusterEvent] | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchClustersResponse: _TypeAlias = WatchClustersResponse  # noqa: Y015

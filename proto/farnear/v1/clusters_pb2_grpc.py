@@ -27,8 +27,10 @@ if _version_not_supported:
 
 class ClustersServiceStub:
     """Density clusters (DBSCAN, Ester et al. 1996) of the 2-D map (t-SNE) of a collection.
-    The map is fitted anew in the background after changes; in between, new items are placed on the map that stands.
-    FAILED_PRECONDITION from every call but Recluster while no map is fitted yet.
+    New items are placed on the map that stands, at most a second or so after their acknowledgement, and at every moment the clusters are
+    those that DBSCAN from scratch finds for what is placed. The map is fitted anew in the background after much change.
+    A cluster keeps its number through growth, shrinkage and refits; no number is ever used again.
+    FAILED_PRECONDITION from every call but Recluster and WatchClusters while no map is fitted yet.
     """
 
     def __init__(self, channel):
@@ -41,6 +43,11 @@ class ClustersServiceStub:
                 '/farnear.v1.ClustersService/ListClusters',
                 request_serializer=farnear_dot_v1_dot_clusters__pb2.ListClustersRequest.SerializeToString,
                 response_deserializer=farnear_dot_v1_dot_clusters__pb2.ListClustersResponse.FromString,
+                _registered_method=True)
+        self.GetCluster = channel.unary_unary(
+                '/farnear.v1.ClustersService/GetCluster',
+                request_serializer=farnear_dot_v1_dot_clusters__pb2.GetClusterRequest.SerializeToString,
+                response_deserializer=farnear_dot_v1_dot_clusters__pb2.GetClusterResponse.FromString,
                 _registered_method=True)
         self.Assign = channel.unary_unary(
                 '/farnear.v1.ClustersService/Assign',
@@ -57,16 +64,35 @@ class ClustersServiceStub:
                 request_serializer=farnear_dot_v1_dot_clusters__pb2.ReclusterRequest.SerializeToString,
                 response_deserializer=farnear_dot_v1_dot_clusters__pb2.ReclusterResponse.FromString,
                 _registered_method=True)
+        self.SuggestEps = channel.unary_unary(
+                '/farnear.v1.ClustersService/SuggestEps',
+                request_serializer=farnear_dot_v1_dot_clusters__pb2.SuggestEpsRequest.SerializeToString,
+                response_deserializer=farnear_dot_v1_dot_clusters__pb2.SuggestEpsResponse.FromString,
+                _registered_method=True)
+        self.WatchClusters = channel.unary_stream(
+                '/farnear.v1.ClustersService/WatchClusters',
+                request_serializer=farnear_dot_v1_dot_clusters__pb2.WatchClustersRequest.SerializeToString,
+                response_deserializer=farnear_dot_v1_dot_clusters__pb2.WatchClustersResponse.FromString,
+                _registered_method=True)
 
 
 class ClustersServiceServicer:
     """Density clusters (DBSCAN, Ester et al. 1996) of the 2-D map (t-SNE) of a collection.
-    The map is fitted anew in the background after changes; in between, new items are placed on the map that stands.
-    FAILED_PRECONDITION from every call but Recluster while no map is fitted yet.
+    New items are placed on the map that stands, at most a second or so after their acknowledgement, and at every moment the clusters are
+    those that DBSCAN from scratch finds for what is placed. The map is fitted anew in the background after much change.
+    A cluster keeps its number through growth, shrinkage and refits; no number is ever used again.
+    FAILED_PRECONDITION from every call but Recluster and WatchClusters while no map is fitted yet.
     """
 
     def ListClusters(self, request, context):
         """The clusters of the standing map, largest first, and the count of noise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCluster(self, request, context):
+        """One cluster with what is in it, and its members, paged. NOT_FOUND where there is none of this number now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,8 +113,22 @@ class ClustersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Recluster(self, request, context):
-        """Fits a new map of all items acknowledged so far and answers when it stands. A client that goes away does not stop the fit.
-        FAILED_PRECONDITION for a collection with fewer than min_samples items.
+        """Clusters anew, with other settings if they are given, and answers when the new view stands; the old one serves until then. A client that
+        goes away does not stop it. FAILED_PRECONDITION for a collection with fewer than min_samples items.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuggestEps(self, request, context):
+        """The k-distance curve of the standing map, and an eps for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchClusters(self, request, context):
+        """What happens to the clusters, as it happens. Ends with NOT_FOUND when the collection is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +141,11 @@ def add_ClustersServiceServicer_to_server(servicer, server):
                     servicer.ListClusters,
                     request_deserializer=farnear_dot_v1_dot_clusters__pb2.ListClustersRequest.FromString,
                     response_serializer=farnear_dot_v1_dot_clusters__pb2.ListClustersResponse.SerializeToString,
+            ),
+            'GetCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCluster,
+                    request_deserializer=farnear_dot_v1_dot_clusters__pb2.GetClusterRequest.FromString,
+                    response_serializer=farnear_dot_v1_dot_clusters__pb2.GetClusterResponse.SerializeToString,
             ),
             'Assign': grpc.unary_unary_rpc_method_handler(
                     servicer.Assign,
@@ -117,6 +162,16 @@ def add_ClustersServiceServicer_to_server(servicer, server):
                     request_deserializer=farnear_dot_v1_dot_clusters__pb2.ReclusterRequest.FromString,
                     response_serializer=farnear_dot_v1_dot_clusters__pb2.ReclusterResponse.SerializeToString,
             ),
+            'SuggestEps': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestEps,
+                    request_deserializer=farnear_dot_v1_dot_clusters__pb2.SuggestEpsRequest.FromString,
+                    response_serializer=farnear_dot_v1_dot_clusters__pb2.SuggestEpsResponse.SerializeToString,
+            ),
+            'WatchClusters': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchClusters,
+                    request_deserializer=farnear_dot_v1_dot_clusters__pb2.WatchClustersRequest.FromString,
+                    response_serializer=farnear_dot_v1_dot_clusters__pb2.WatchClustersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'farnear.v1.ClustersService', rpc_method_handlers)
@@ -127,8 +182,10 @@ def add_ClustersServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ClustersService:
     """Density clusters (DBSCAN, Ester et al. 1996) of the 2-D map (t-SNE) of a collection.
-    The map is fitted anew in the background after changes; in between, new items are placed on the map that stands.
-    FAILED_PRECONDITION from every call but Recluster while no map is fitted yet.
+    New items are placed on the map that stands, at most a second or so after their acknowledgement, and at every moment the clusters are
+    those that DBSCAN from scratch finds for what is placed. The map is fitted anew in the background after much change.
+    A cluster keeps its number through growth, shrinkage and refits; no number is ever used again.
+    FAILED_PRECONDITION from every call but Recluster and WatchClusters while no map is fitted yet.
     """
 
     @staticmethod
@@ -148,6 +205,33 @@ class ClustersService:
             '/farnear.v1.ClustersService/ListClusters',
             farnear_dot_v1_dot_clusters__pb2.ListClustersRequest.SerializeToString,
             farnear_dot_v1_dot_clusters__pb2.ListClustersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/farnear.v1.ClustersService/GetCluster',
+            farnear_dot_v1_dot_clusters__pb2.GetClusterRequest.SerializeToString,
+            farnear_dot_v1_dot_clusters__pb2.GetClusterResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -229,6 +313,60 @@ class ClustersService:
             '/farnear.v1.ClustersService/Recluster',
             farnear_dot_v1_dot_clusters__pb2.ReclusterRequest.SerializeToString,
             farnear_dot_v1_dot_clusters__pb2.ReclusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestEps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/farnear.v1.ClustersService/SuggestEps',
+            farnear_dot_v1_dot_clusters__pb2.SuggestEpsRequest.SerializeToString,
+            farnear_dot_v1_dot_clusters__pb2.SuggestEpsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchClusters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/farnear.v1.ClustersService/WatchClusters',
+            farnear_dot_v1_dot_clusters__pb2.WatchClustersRequest.SerializeToString,
+            farnear_dot_v1_dot_clusters__pb2.WatchClustersResponse.FromString,
             options,
             channel_credentials,
             insecure,

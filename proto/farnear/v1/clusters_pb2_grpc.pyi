@@ -28,8 +28,10 @@ GRPC_VERSION: str
 
 class ClustersServiceStub:
     """Density clusters (DBSCAN, Ester et al. 1996) of the 2-D map (t-SNE) of a collection.
-    The map is fitted anew in the background after changes; in between, new items are placed on the map that stands.
-    FAILED_PRECONDITION from every call but Recluster while no map is fitted yet.
+    New items are placed on the map that stands, at most a second or so after their acknowledgement, and at every moment the clusters are
+    those that DBSCAN from scratch finds for what is placed. The map is fitted anew in the background after much change.
+    A cluster keeps its number through growth, shrinkage and refits; no number is ever used again.
+    FAILED_PRECONDITION from every call but Recluster and WatchClusters while no map is fitted yet.
     """
 
     @_typing.overload
@@ -38,38 +40,54 @@ class ClustersServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ClustersServiceAsyncStub: ...
     ListClusters: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.ListClustersRequest, _clusters_pb2.ListClustersResponse]
     """The clusters of the standing map, largest first, and the count of noise."""
+    GetCluster: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.GetClusterRequest, _clusters_pb2.GetClusterResponse]
+    """One cluster with what is in it, and its members, paged. NOT_FOUND where there is none of this number now."""
     Assign: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.AssignRequest, _clusters_pb2.AssignResponse]
     """Which cluster an image or vector falls into, without adding it; for an item on the map, where it is."""
     GetMap: _grpc.UnaryStreamMultiCallable[_clusters_pb2.GetMapRequest, _clusters_pb2.GetMapResponse]
     """Every placed item with its position, in chunks."""
     Recluster: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.ReclusterRequest, _clusters_pb2.ReclusterResponse]
-    """Fits a new map of all items acknowledged so far and answers when it stands. A client that goes away does not stop the fit.
-    FAILED_PRECONDITION for a collection with fewer than min_samples items.
+    """Clusters anew, with other settings if they are given, and answers when the new view stands; the old one serves until then. A client that
+    goes away does not stop it. FAILED_PRECONDITION for a collection with fewer than min_samples items.
     """
+    SuggestEps: _grpc.UnaryUnaryMultiCallable[_clusters_pb2.SuggestEpsRequest, _clusters_pb2.SuggestEpsResponse]
+    """The k-distance curve of the standing map, and an eps for it."""
+    WatchClusters: _grpc.UnaryStreamMultiCallable[_clusters_pb2.WatchClustersRequest, _clusters_pb2.WatchClustersResponse]
+    """What happens to the clusters, as it happens. Ends with NOT_FOUND when the collection is deleted."""
 
 @_typing.type_check_only
 class ClustersServiceAsyncStub(ClustersServiceStub):
     """Density clusters (DBSCAN, Ester et al. 1996) of the 2-D map (t-SNE) of a collection.
-    The map is fitted anew in the background after changes; in between, new items are placed on the map that stands.
-    FAILED_PRECONDITION from every call but Recluster while no map is fitted yet.
+    New items are placed on the map that stands, at most a second or so after their acknowledgement, and at every moment the clusters are
+    those that DBSCAN from scratch finds for what is placed. The map is fitted anew in the background after much change.
+    A cluster keeps its number through growth, shrinkage and refits; no number is ever used again.
+    FAILED_PRECONDITION from every call but Recluster and WatchClusters while no map is fitted yet.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListClusters: _aio.UnaryUnaryMultiCallable[_clusters_pb2.ListClustersRequest, _clusters_pb2.ListClustersResponse]  # type: ignore[assignment]
     """The clusters of the standing map, largest first, and the count of noise."""
+    GetCluster: _aio.UnaryUnaryMultiCallable[_clusters_pb2.GetClusterRequest, _clusters_pb2.GetClusterResponse]  # type: ignore[assignment]
+    """One cluster with what is in it, and its members, paged. NOT_FOUND where there is none of this number now."""
     Assign: _aio.UnaryUnaryMultiCallable[_clusters_pb2.AssignRequest, _clusters_pb2.AssignResponse]  # type: ignore[assignment]
     """Which cluster an image or vector falls into, without adding it; for an item on the map, where it is."""
     GetMap: _aio.UnaryStreamMultiCallable[_clusters_pb2.GetMapRequest, _clusters_pb2.GetMapResponse]  # type: ignore[assignment]
     """Every placed item with its position, in chunks."""
     Recluster: _aio.UnaryUnaryMultiCallable[_clusters_pb2.ReclusterRequest, _clusters_pb2.ReclusterResponse]  # type: ignore[assignment]
-    """Fits a new map of all items acknowledged so far and answers when it stands. A client that goes away does not stop the fit.
-    FAILED_PRECONDITION for a collection with fewer than min_samples items.
+    """Clusters anew, with other settings if they are given, and answers when the new view stands; the old one serves until then. A client that
+    goes away does not stop it. FAILED_PRECONDITION for a collection with fewer than min_samples items.
     """
+    SuggestEps: _aio.UnaryUnaryMultiCallable[_clusters_pb2.SuggestEpsRequest, _clusters_pb2.SuggestEpsResponse]  # type: ignore[assignment]
+    """The k-distance curve of the standing map, and an eps for it."""
+    WatchClusters: _aio.UnaryStreamMultiCallable[_clusters_pb2.WatchClustersRequest, _clusters_pb2.WatchClustersResponse]  # type: ignore[assignment]
+    """What happens to the clusters, as it happens. Ends with NOT_FOUND when the collection is deleted."""
 
 class ClustersServiceServicer(metaclass=_abc_1.ABCMeta):
     """Density clusters (DBSCAN, Ester et al. 1996) of the 2-D map (t-SNE) of a collection.
-    The map is fitted anew in the background after changes; in between, new items are placed on the map that stands.
-    FAILED_PRECONDITION from every call but Recluster while no map is fitted yet.
+    New items are placed on the map that stands, at most a second or so after their acknowledgement, and at every moment the clusters are
+    those that DBSCAN from scratch finds for what is placed. The map is fitted anew in the background after much change.
+    A cluster keeps its number through growth, shrinkage and refits; no number is ever used again.
+    FAILED_PRECONDITION from every call but Recluster and WatchClusters while no map is fitted yet.
     """
 
     @_abc_1.abstractmethod
@@ -79,6 +97,14 @@ class ClustersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_clusters_pb2.ListClustersResponse, _abc.Awaitable[_clusters_pb2.ListClustersResponse]]:
         """The clusters of the standing map, largest first, and the count of noise."""
+
+    @_abc_1.abstractmethod
+    def GetCluster(
+        self,
+        request: _clusters_pb2.GetClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_clusters_pb2.GetClusterResponse, _abc.Awaitable[_clusters_pb2.GetClusterResponse]]:
+        """One cluster with what is in it, and its members, paged. NOT_FOUND where there is none of this number now."""
 
     @_abc_1.abstractmethod
     def Assign(
@@ -102,8 +128,24 @@ class ClustersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clusters_pb2.ReclusterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clusters_pb2.ReclusterResponse, _abc.Awaitable[_clusters_pb2.ReclusterResponse]]:
-        """Fits a new map of all items acknowledged so far and answers when it stands. A client that goes away does not stop the fit.
-        FAILED_PRECONDITION for a collection with fewer than min_samples items.
+        """Clusters anew, with other settings if they are given, and answers when the new view stands; the old one serves until then. A client that
+        goes away does not stop it. FAILED_PRECONDITION for a collection with fewer than min_samples items.
         """
+
+    @_abc_1.abstractmethod
+    def SuggestEps(
+        self,
+        request: _clusters_pb2.SuggestEpsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_clusters_pb2.SuggestEpsResponse, _abc.Awaitable[_clusters_pb2.SuggestEpsResponse]]:
+        """The k-distance curve of the standing map, and an eps for it."""
+
+    @_abc_1.abstractmethod
+    def WatchClusters(
+        self,
+        request: _clusters_pb2.WatchClustersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_clusters_pb2.WatchClustersResponse], _abc.AsyncIterator[_clusters_pb2.WatchClustersResponse]]:
+        """What happens to the clusters, as it happens. Ends with NOT_FOUND when the collection is deleted."""
 
 def add_ClustersServiceServicer_to_server(servicer: ClustersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,23 +25,27 @@ _sym_db = _symbol_database.Default()
 from farnear.v1 import types_pb2 as farnear_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61rnear/v1/explain.proto\x12\nfarnear.v1\x1a\x16\x66\x61rnear/v1/types.proto\"M\n\x07Heatmap\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06values\x18\x03 \x03(\x02\x12\x13\n\x0bpicture_png\x18\x04 \x01(\x0c\"[\n\rExplainResult\x12$\n\x07heatmap\x18\x01 \x01(\x0b\x32\x13.farnear.v1.Heatmap\x12$\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.farnear.v1.ItemError\"u\n\x0e\x45xplainRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x03(\x0b\x32\x11.farnear.v1.Query\x12+\n\x07picture\x18\x03 \x01(\x0e\x32\x1a.farnear.v1.HeatmapPicture\"=\n\x0f\x45xplainResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.farnear.v1.ExplainResult*N\n\x0eHeatmapPicture\x12\x1f\n\x1bHEATMAP_PICTURE_UNSPECIFIED\x10\x00\x12\x1b\n\x17HEATMAP_PICTURE_OVERLAY\x10\x01\x32T\n\x0e\x45xplainService\x12\x42\n\x07\x45xplain\x12\x1a.farnear.v1.ExplainRequest\x1a\x1b.farnear.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61rnear/v1/explain.proto\x12\nfarnear.v1\x1a\x16\x66\x61rnear/v1/types.proto\"n\n\x07Heatmap\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06values\x18\x03 \x03(\x02\x12\x13\n\x0bpicture_png\x18\x04 \x01(\x0c\x12\r\n\x05least\x18\x05 \x01(\x02\x12\x10\n\x08greatest\x18\x06 \x01(\x02\"e\n\x0b\x45xplainHits\x12)\n\x06target\x18\x01 \x01(\x0e\x32\x19.farnear.v1.ExplainTarget\x12+\n\x07picture\x18\x02 \x01(\x0e\x32\x1a.farnear.v1.HeatmapPicture\"\xd4\x01\n\rExplainResult\x12$\n\x07heatmap\x18\x01 \x01(\x0b\x32\x13.farnear.v1.Heatmap\x12$\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.farnear.v1.ItemError\x12*\n\rother_heatmap\x18\x03 \x01(\x0b\x32\x13.farnear.v1.Heatmap\x12\x12\n\nsimilarity\x18\x04 \x01(\x02\x12\x14\n\x07\x63luster\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rother_item_id\x18\x06 \x01(\tB\n\n\x08_cluster\"\xc3\x01\n\x0e\x45xplainRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x03(\x0b\x32\x11.farnear.v1.Query\x12+\n\x07picture\x18\x03 \x01(\x0e\x32\x1a.farnear.v1.HeatmapPicture\x12)\n\x06target\x18\x04 \x01(\x0e\x32\x19.farnear.v1.ExplainTarget\x12!\n\x06others\x18\x05 \x03(\x0b\x32\x11.farnear.v1.Query\"=\n\x0f\x45xplainResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.farnear.v1.ExplainResult*\xa8\x01\n\rExplainTarget\x12\x1e\n\x1a\x45XPLAIN_TARGET_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XPLAIN_TARGET_SELF\x10\x01\x12\x1f\n\x1b\x45XPLAIN_TARGET_PAIR_SIMILAR\x10\x02\x12!\n\x1d\x45XPLAIN_TARGET_PAIR_DIVERGENT\x10\x03\x12\x1a\n\x16\x45XPLAIN_TARGET_CLUSTER\x10\x04*k\n\x0eHeatmapPicture\x12\x1f\n\x1bHEATMAP_PICTURE_UNSPECIFIED\x10\x00\x12\x1b\n\x17HEATMAP_PICTURE_OVERLAY\x10\x01\x12\x1b\n\x17HEATMAP_PICTURE_HEATMAP\x10\x02\x32T\n\x0e\x45xplainService\x12\x42\n\x07\x45xplain\x12\x1a.farnear.v1.ExplainRequest\x1a\x1b.farnear.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'farnear.v1.explain_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEATMAPPICTURE']._serialized_start=418
-  _globals['_HEATMAPPICTURE']._serialized_end=496
+  _globals['_EXPLAINTARGET']._serialized_start=756
+  _globals['_EXPLAINTARGET']._serialized_end=924
+  _globals['_HEATMAPPICTURE']._serialized_start=926
+  _globals['_HEATMAPPICTURE']._serialized_end=1033
   _globals['_HEATMAP']._serialized_start=64
-  _globals['_HEATMAP']._serialized_end=141
-  _globals['_EXPLAINRESULT']._serialized_start=143
-  _globals['_EXPLAINRESULT']._serialized_end=234
-  _globals['_EXPLAINREQUEST']._serialized_start=236
-  _globals['_EXPLAINREQUEST']._serialized_end=353
-  _globals['_EXPLAINRESPONSE']._serialized_start=355
-  _globals['_EXPLAINRESPONSE']._serialized_end=416
-  _globals['_EXPLAINSERVICE']._serialized_start=498
-  _globals['_EXPLAINSERVICE']._serialized_end=582
+  _globals['_HEATMAP']._serialized_end=174
+  _globals['_EXPLAINHITS']._serialized_start=176
+  _globals['_EXPLAINHITS']._serialized_end=277
+  _globals['_EXPLAINRESULT']._serialized_start=280
+  _globals['_EXPLAINRESULT']._serialized_end=492
+  _globals['_EXPLAINREQUEST']._serialized_start=495
+  _globals['_EXPLAINREQUEST']._serialized_end=690
+  _globals['_EXPLAINRESPONSE']._serialized_start=692
+  _globals['_EXPLAINRESPONSE']._serialized_end=753
+  _globals['_EXPLAINSERVICE']._serialized_start=1035
+  _globals['_EXPLAINSERVICE']._serialized_end=1119
 # @@protoc_insertion_point(module_scope)

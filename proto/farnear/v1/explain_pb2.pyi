@@ -20,6 +20,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ExplainTarget:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExplainTargetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExplainTarget.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPLAIN_TARGET_UNSPECIFIED: _ExplainTarget.ValueType  # 0
+    """As SELF."""
+    EXPLAIN_TARGET_SELF: _ExplainTarget.ValueType  # 1
+    """Where the embedding comes from: Grad-CAM of y = sum U^2 (Yasuno et al. 2023, eq. 6-8)."""
+    EXPLAIN_TARGET_PAIR_SIMILAR: _ExplainTarget.ValueType  # 2
+    """What in each image makes the two alike: Grad-CAM of their cosine, for both sides (Zhu et al. 2019). Signed: below 0 lies what
+    parts them.
+    """
+    EXPLAIN_TARGET_PAIR_DIVERGENT: _ExplainTarget.ValueType  # 3
+    """What in each image makes the two unlike: Grad-CAM of minus their cosine, for both sides. Signed."""
+    EXPLAIN_TARGET_CLUSTER: _ExplainTarget.ValueType  # 4
+    """What ties an image to its cluster: as PAIR_SIMILAR, with the medoid of the cluster that it is in, or falls into. Noise is refused."""
+
+class ExplainTarget(_ExplainTarget, metaclass=_ExplainTargetEnumTypeWrapper):
+    """What a heat map is to explain."""
+
+EXPLAIN_TARGET_UNSPECIFIED: ExplainTarget.ValueType  # 0
+"""As SELF."""
+EXPLAIN_TARGET_SELF: ExplainTarget.ValueType  # 1
+"""Where the embedding comes from: Grad-CAM of y = sum U^2 (Yasuno et al. 2023, eq. 6-8)."""
+EXPLAIN_TARGET_PAIR_SIMILAR: ExplainTarget.ValueType  # 2
+"""What in each image makes the two alike: Grad-CAM of their cosine, for both sides (Zhu et al. 2019). Signed: below 0 lies what
+parts them.
+"""
+EXPLAIN_TARGET_PAIR_DIVERGENT: ExplainTarget.ValueType  # 3
+"""What in each image makes the two unlike: Grad-CAM of minus their cosine, for both sides. Signed."""
+EXPLAIN_TARGET_CLUSTER: ExplainTarget.ValueType  # 4
+"""What ties an image to its cluster: as PAIR_SIMILAR, with the medoid of the cluster that it is in, or falls into. Noise is refused."""
+Global___ExplainTarget: _TypeAlias = ExplainTarget  # noqa: Y015
+
 class _HeatmapPicture:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -30,19 +66,23 @@ class _HeatmapPictureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Heatma
     """No picture: the grid alone."""
     HEATMAP_PICTURE_OVERLAY: _HeatmapPicture.ValueType  # 1
     """A PNG of the map over the image, at the image's shown size, at most 1,024 px a side."""
+    HEATMAP_PICTURE_HEATMAP: _HeatmapPicture.ValueType  # 2
+    """A PNG of the map alone, at the same size."""
 
 class HeatmapPicture(_HeatmapPicture, metaclass=_HeatmapPictureEnumTypeWrapper):
-    """The form of the pictures to return beside the grid of values."""
+    """The form of the pictures to return beside the grid of values. Pictures show what is above 0."""
 
 HEATMAP_PICTURE_UNSPECIFIED: HeatmapPicture.ValueType  # 0
 """No picture: the grid alone."""
 HEATMAP_PICTURE_OVERLAY: HeatmapPicture.ValueType  # 1
 """A PNG of the map over the image, at the image's shown size, at most 1,024 px a side."""
+HEATMAP_PICTURE_HEATMAP: HeatmapPicture.ValueType  # 2
+"""A PNG of the map alone, at the same size."""
 Global___HeatmapPicture: _TypeAlias = HeatmapPicture  # noqa: Y015
 
 @_typing.final
 class Heatmap(_message.Message):
-    """A heat map over the feature layer: ReLU(sum_m alpha_m A_m), 0 or more, larger is more important."""
+    """A heat map over the feature layer: larger is more important."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -50,13 +90,18 @@ class Heatmap(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     PICTURE_PNG_FIELD_NUMBER: _builtins.int
+    LEAST_FIELD_NUMBER: _builtins.int
+    GREATEST_FIELD_NUMBER: _builtins.int
     height: _builtins.int
     width: _builtins.int
     picture_png: _builtins.bytes
     """A PNG, where one was asked for."""
+    least: _builtins.float
+    """The least and the greatest of `values`. Pictures go from 0 to the greatest."""
+    greatest: _builtins.float
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Row by row from the top left; height x width values, not scaled."""
+        """Row by row from the top left; height x width values, not scaled; 0 or more for SELF."""
 
     def __init__(
         self,
@@ -65,14 +110,43 @@ class Heatmap(_message.Message):
         width: _builtins.int = ...,
         values: _abc.Iterable[_builtins.float] | None = ...,
         picture_png: _builtins.bytes = ...,
+        least: _builtins.float = ...,
+        greatest: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "picture_png", b"picture_png", "values", b"values", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["greatest", b"greatest", "height", b"height", "least", b"least", "picture_png", b"picture_png", "values", b"values", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Heatmap: _TypeAlias = Heatmap  # noqa: Y015
+
+@_typing.final
+class ExplainHits(_message.Message):
+    """Asks a search, or a recommendation, for heat maps of its hits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    target: Global___ExplainTarget.ValueType
+    """SELF, PAIR_SIMILAR, PAIR_DIVERGENT or CLUSTER. A pair is the query and the hit. Unspecified: PAIR_SIMILAR for similar hits and PAIR_DIVERGENT
+    for divergent ones where the query has an image, else SELF.
+    """
+    picture: Global___HeatmapPicture.ValueType
+    def __init__(
+        self,
+        *,
+        target: Global___ExplainTarget.ValueType = ...,
+        picture: Global___HeatmapPicture.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainHits: _TypeAlias = ExplainHits  # noqa: Y015
 
 @_typing.final
 class ExplainResult(_message.Message):
@@ -80,23 +154,41 @@ class ExplainResult(_message.Message):
 
     HEATMAP_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    OTHER_HEATMAP_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    OTHER_ITEM_ID_FIELD_NUMBER: _builtins.int
+    similarity: _builtins.float
+    cluster: _builtins.int
+    """Of CLUSTER: the cluster and the medoid that is the other side."""
+    other_item_id: _builtins.str
     @_builtins.property
     def heatmap(self) -> Global___Heatmap: ...
     @_builtins.property
     def error(self) -> _types_pb2.ItemError:
         """Set where this query was refused; its neighbours are served."""
 
+    @_builtins.property
+    def other_heatmap(self) -> Global___Heatmap:
+        """Of pairs: the map of the other side, and the cosine similarity of the two."""
+
     def __init__(
         self,
         *,
         heatmap: Global___Heatmap | None = ...,
         error: _types_pb2.ItemError | None = ...,
+        other_heatmap: Global___Heatmap | None = ...,
+        similarity: _builtins.float = ...,
+        cluster: _builtins.int | None = ...,
+        other_item_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "heatmap", b"heatmap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster", "error", b"error", "heatmap", b"heatmap", "other_heatmap", b"other_heatmap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "heatmap", b"heatmap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster", "error", b"error", "heatmap", b"heatmap", "other_heatmap", b"other_heatmap", "other_item_id", b"other_item_id", "similarity", b"similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
+    _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...
 
 Global___ExplainResult: _TypeAlias = ExplainResult  # noqa: Y015
 
@@ -107,11 +199,18 @@ class ExplainRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     QUERIES_FIELD_NUMBER: _builtins.int
     PICTURE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     picture: Global___HeatmapPicture.ValueType
+    target: Global___ExplainTarget.ValueType
     @_builtins.property
     def queries(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Query]:
         """1 to 100 images or item ids; a vector has no image and is refused, as is an item whose image is not kept."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Query]:
+        """Of pairs: the other side, one for each query or one for all. A vector is allowed: its side has no map."""
 
     def __init__(
         self,
@@ -119,10 +218,12 @@ class ExplainRequest(_message.Message):
         collection: _builtins.str = ...,
         queries: _abc.Iterable[_types_pb2.Query] | None = ...,
         picture: Global___HeatmapPicture.ValueType = ...,
+        target: Global___ExplainTarget.ValueType = ...,
+        others: _abc.Iterable[_types_pb2.Query] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "picture", b"picture", "queries", b"queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "others", b"others", "picture", b"picture", "queries", b"queries", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -47,7 +47,7 @@ class ExplainServiceServicer:
     """
 
     def Explain(self, request, context):
-        """A heat map for each image or stored item.
+        """Heat maps for each image or stored item: of itself, or of a pair with another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class ExplainServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExplainServiceAsyncStub: ...
     Explain: _grpc.UnaryUnaryMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]
-    """A heat map for each image or stored item."""
+    """Heat maps for each image or stored item: of itself, or of a pair with another."""
 
 @_typing.type_check_only
 class ExplainServiceAsyncStub(ExplainServiceStub):
@@ -42,7 +42,7 @@ class ExplainServiceAsyncStub(ExplainServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Explain: _aio.UnaryUnaryMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]  # type: ignore[assignment]
-    """A heat map for each image or stored item."""
+    """Heat maps for each image or stored item: of itself, or of a pair with another."""
 
 class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where in an image its embedding comes from: Grad-CAM for metric learning."""
@@ -53,6 +53,6 @@ class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _explain_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_explain_pb2.ExplainResponse, _abc.Awaitable[_explain_pb2.ExplainResponse]]:
-        """A heat map for each image or stored item."""
+        """Heat maps for each image or stored item: of itself, or of a pair with another."""
 
 def add_ExplainServiceServicer_to_server(servicer: ExplainServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,41 +22,42 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from farnear.v1 import explain_pb2 as farnear_dot_v1_dot_explain__pb2
 from farnear.v1 import filters_pb2 as farnear_dot_v1_dot_filters__pb2
 from farnear.v1 import search_pb2 as farnear_dot_v1_dot_search__pb2
 from farnear.v1 import types_pb2 as farnear_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61rnear/v1/recommend.proto\x12\nfarnear.v1\x1a\x18\x66\x61rnear/v1/filters.proto\x1a\x17\x66\x61rnear/v1/search.proto\x1a\x16\x66\x61rnear/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n\x0bInteraction\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12$\n\x07opinion\x18\x02 \x01(\x0e\x32\x13.farnear.v1.Opinion\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x02\n\x10RecommendRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12 \n\x05liked\x18\x03 \x03(\x0b\x32\x11.farnear.v1.Query\x12#\n\x08\x64isliked\x18\x04 \x03(\x0b\x32\x11.farnear.v1.Query\x12\x15\n\rseen_item_ids\x18\x05 \x03(\t\x12\'\n\x04mode\x18\x06 \x01(\x0e\x32\x19.farnear.v1.RecommendMode\x12\x14\n\x07novelty\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\t\n\x01k\x18\x08 \x01(\x05\x12\"\n\x06\x66ilter\x18\t \x01(\x0b\x32\x12.farnear.v1.Filter\x12\x0c\n\x04pool\x18\n \x01(\x05\x42\n\n\x08_novelty\"2\n\x11RecommendResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.farnear.v1.Hit\"l\n\x19RecordInteractionsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12-\n\x0cinteractions\x18\x03 \x03(\x0b\x32\x17.farnear.v1.Interaction\"\x1c\n\x1aRecordInteractionsResponse\"b\n\x17ListInteractionsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x18ListInteractionsResponse\x12-\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x17.farnear.v1.Interaction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x19\x44\x65leteInteractionsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"3\n\x1a\x44\x65leteInteractionsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03*\x85\x01\n\rRecommendMode\x12\x1e\n\x1aRECOMMEND_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RECOMMEND_MODE_SIMILAR\x10\x01\x12\x1c\n\x18RECOMMEND_MODE_DIVERGENT\x10\x02\x12\x1a\n\x16RECOMMEND_MODE_DIVERSE\x10\x03*K\n\x07Opinion\x12\x17\n\x13OPINION_UNSPECIFIED\x10\x00\x12\x11\n\rOPINION_LIKED\x10\x01\x12\x14\n\x10OPINION_DISLIKED\x10\x02\x32\x85\x03\n\x10RecommendService\x12H\n\tRecommend\x12\x1c.farnear.v1.RecommendRequest\x1a\x1d.farnear.v1.RecommendResponse\x12\x63\n\x12RecordInteractions\x12%.farnear.v1.RecordInteractionsRequest\x1a&.farnear.v1.RecordInteractionsResponse\x12]\n\x10ListInteractions\x12#.farnear.v1.ListInteractionsRequest\x1a$.farnear.v1.ListInteractionsResponse\x12\x63\n\x12\x44\x65leteInteractions\x12%.farnear.v1.DeleteInteractionsRequest\x1a&.farnear.v1.DeleteInteractionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x61rnear/v1/recommend.proto\x12\nfarnear.v1\x1a\x18\x66\x61rnear/v1/explain.proto\x1a\x18\x66\x61rnear/v1/filters.proto\x1a\x17\x66\x61rnear/v1/search.proto\x1a\x16\x66\x61rnear/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n\x0bInteraction\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12$\n\x07opinion\x18\x02 \x01(\x0e\x32\x13.farnear.v1.Opinion\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x02\n\x10RecommendRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12 \n\x05liked\x18\x03 \x03(\x0b\x32\x11.farnear.v1.Query\x12#\n\x08\x64isliked\x18\x04 \x03(\x0b\x32\x11.farnear.v1.Query\x12\x15\n\rseen_item_ids\x18\x05 \x03(\t\x12\'\n\x04mode\x18\x06 \x01(\x0e\x32\x19.farnear.v1.RecommendMode\x12\x14\n\x07novelty\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\t\n\x01k\x18\x08 \x01(\x05\x12\"\n\x06\x66ilter\x18\t \x01(\x0b\x32\x12.farnear.v1.Filter\x12\x0c\n\x04pool\x18\n \x01(\x05\x12(\n\x07\x65xplain\x18\x0b \x01(\x0b\x32\x17.farnear.v1.ExplainHitsB\n\n\x08_novelty\"2\n\x11RecommendResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.farnear.v1.Hit\"l\n\x19RecordInteractionsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12-\n\x0cinteractions\x18\x03 \x03(\x0b\x32\x17.farnear.v1.Interaction\"\x1c\n\x1aRecordInteractionsResponse\"b\n\x17ListInteractionsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x18ListInteractionsResponse\x12-\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x17.farnear.v1.Interaction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x19\x44\x65leteInteractionsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\"3\n\x1a\x44\x65leteInteractionsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03*\x85\x01\n\rRecommendMode\x12\x1e\n\x1aRECOMMEND_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RECOMMEND_MODE_SIMILAR\x10\x01\x12\x1c\n\x18RECOMMEND_MODE_DIVERGENT\x10\x02\x12\x1a\n\x16RECOMMEND_MODE_DIVERSE\x10\x03*K\n\x07Opinion\x12\x17\n\x13OPINION_UNSPECIFIED\x10\x00\x12\x11\n\rOPINION_LIKED\x10\x01\x12\x14\n\x10OPINION_DISLIKED\x10\x02\x32\x85\x03\n\x10RecommendService\x12H\n\tRecommend\x12\x1c.farnear.v1.RecommendRequest\x1a\x1d.farnear.v1.RecommendResponse\x12\x63\n\x12RecordInteractions\x12%.farnear.v1.RecordInteractionsRequest\x1a&.farnear.v1.RecordInteractionsResponse\x12]\n\x10ListInteractions\x12#.farnear.v1.ListInteractionsRequest\x1a$.farnear.v1.ListInteractionsResponse\x12\x63\n\x12\x44\x65leteInteractions\x12%.farnear.v1.DeleteInteractionsRequest\x1a&.farnear.v1.DeleteInteractionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'farnear.v1.recommend_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECOMMENDMODE']._serialized_start=1056
-  _globals['_RECOMMENDMODE']._serialized_end=1189
-  _globals['_OPINION']._serialized_start=1191
-  _globals['_OPINION']._serialized_end=1266
-  _globals['_INTERACTION']._serialized_start=150
-  _globals['_INTERACTION']._serialized_end=260
-  _globals['_RECOMMENDREQUEST']._serialized_start=263
-  _globals['_RECOMMENDREQUEST']._serialized_end=545
-  _globals['_RECOMMENDRESPONSE']._serialized_start=547
-  _globals['_RECOMMENDRESPONSE']._serialized_end=597
-  _globals['_RECORDINTERACTIONSREQUEST']._serialized_start=599
-  _globals['_RECORDINTERACTIONSREQUEST']._serialized_end=707
-  _globals['_RECORDINTERACTIONSRESPONSE']._serialized_start=709
-  _globals['_RECORDINTERACTIONSRESPONSE']._serialized_end=737
-  _globals['_LISTINTERACTIONSREQUEST']._serialized_start=739
-  _globals['_LISTINTERACTIONSREQUEST']._serialized_end=837
-  _globals['_LISTINTERACTIONSRESPONSE']._serialized_start=839
-  _globals['_LISTINTERACTIONSRESPONSE']._serialized_end=937
-  _globals['_DELETEINTERACTIONSREQUEST']._serialized_start=939
-  _globals['_DELETEINTERACTIONSREQUEST']._serialized_end=1000
-  _globals['_DELETEINTERACTIONSRESPONSE']._serialized_start=1002
-  _globals['_DELETEINTERACTIONSRESPONSE']._serialized_end=1053
-  _globals['_RECOMMENDSERVICE']._serialized_start=1269
-  _globals['_RECOMMENDSERVICE']._serialized_end=1658
+  _globals['_RECOMMENDMODE']._serialized_start=1124
+  _globals['_RECOMMENDMODE']._serialized_end=1257
+  _globals['_OPINION']._serialized_start=1259
+  _globals['_OPINION']._serialized_end=1334
+  _globals['_INTERACTION']._serialized_start=176
+  _globals['_INTERACTION']._serialized_end=286
+  _globals['_RECOMMENDREQUEST']._serialized_start=289
+  _globals['_RECOMMENDREQUEST']._serialized_end=613
+  _globals['_RECOMMENDRESPONSE']._serialized_start=615
+  _globals['_RECOMMENDRESPONSE']._serialized_end=665
+  _globals['_RECORDINTERACTIONSREQUEST']._serialized_start=667
+  _globals['_RECORDINTERACTIONSREQUEST']._serialized_end=775
+  _globals['_RECORDINTERACTIONSRESPONSE']._serialized_start=777
+  _globals['_RECORDINTERACTIONSRESPONSE']._serialized_end=805
+  _globals['_LISTINTERACTIONSREQUEST']._serialized_start=807
+  _globals['_LISTINTERACTIONSREQUEST']._serialized_end=905
+  _globals['_LISTINTERACTIONSRESPONSE']._serialized_start=907
+  _globals['_LISTINTERACTIONSRESPONSE']._serialized_end=1005
+  _globals['_DELETEINTERACTIONSREQUEST']._serialized_start=1007
+  _globals['_DELETEINTERACTIONSREQUEST']._serialized_end=1068
+  _globals['_DELETEINTERACTIONSRESPONSE']._serialized_start=1070
+  _globals['_DELETEINTERACTIONSRESPONSE']._serialized_end=1121
+  _globals['_RECOMMENDSERVICE']._serialized_start=1337
+  _globals['_RECOMMENDSERVICE']._serialized_end=1726
 # @@protoc_insertion_point(module_scope)

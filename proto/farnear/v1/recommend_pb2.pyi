@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from farnear.v1 import explain_pb2 as _explain_pb2
 from farnear.v1 import filters_pb2 as _filters_pb2
 from farnear.v1 import search_pb2 as _search_pb2
 from farnear.v1 import types_pb2 as _types_pb2
@@ -119,6 +120,7 @@ class RecommendRequest(_message.Message):
     K_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     user: _builtins.str
     """Whose history counts; empty for none. See RecordInteractionsRequest.user."""
@@ -145,6 +147,10 @@ class RecommendRequest(_message.Message):
     def filter(self) -> _filters_pb2.Filter:
         """Only items that match are recommended. Absent for all."""
 
+    @_builtins.property
+    def explain(self) -> _explain_pb2.ExplainHits:
+        """Heat maps of the hits in the same answer, for k up to 100; SELF and CLUSTER only, unspecified means SELF. Absent for none."""
+
     def __init__(
         self,
         *,
@@ -158,10 +164,11 @@ class RecommendRequest(_message.Message):
         k: _builtins.int = ...,
         filter: _filters_pb2.Filter | None = ...,
         pool: _builtins.int = ...,
+        explain: _explain_pb2.ExplainHits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_novelty", b"_novelty", "filter", b"filter", "novelty", b"novelty"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_novelty", b"_novelty", "explain", b"explain", "filter", b"filter", "novelty", b"novelty"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_novelty", b"_novelty", "collection", b"collection", "disliked", b"disliked", "filter", b"filter", "k", b"k", "liked", b"liked", "mode", b"mode", "novelty", b"novelty", "pool", b"pool", "seen_item_ids", b"seen_item_ids", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_novelty", b"_novelty", "collection", b"collection", "disliked", b"disliked", "explain", b"explain", "filter", b"filter", "k", b"k", "liked", b"liked", "mode", b"mode", "novelty", b"novelty", "pool", b"pool", "seen_item_ids", b"seen_item_ids", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__novelty: _TypeAlias = _typing.Literal["novelty"]  # noqa: Y015
     _WhichOneofArgType__novelty: _TypeAlias = _typing.Literal["_novelty", b"_novelty"]  # noqa: Y015

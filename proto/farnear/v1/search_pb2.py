@@ -22,30 +22,31 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from farnear.v1 import explain_pb2 as farnear_dot_v1_dot_explain__pb2
 from farnear.v1 import filters_pb2 as farnear_dot_v1_dot_filters__pb2
 from farnear.v1 import types_pb2 as farnear_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x61rnear/v1/search.proto\x12\nfarnear.v1\x1a\x18\x66\x61rnear/v1/filters.proto\x1a\x16\x66\x61rnear/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12\r\n\x05label\x18\x04 \x01(\t\x12\x14\n\x07\x63luster\x18\x05 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_cluster\"\x96\x01\n\x0b\x43\x65rtificate\x12\r\n\x05\x65xact\x18\x01 \x01(\x08\x12\x0e\n\x06recall\x18\x02 \x01(\x01\x12\x15\n\rcalibration_k\x18\x03 \x01(\x05\x12\x1b\n\x13\x63\x61libration_queries\x18\x04 \x01(\x05\x12\x34\n\x10\x63\x61libration_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf9\x01\n\x0cSearchResult\x12 \n\x07similar\x18\x01 \x03(\x0b\x32\x0f.farnear.v1.Hit\x12\"\n\tdivergent\x18\x02 \x03(\x0b\x32\x0f.farnear.v1.Hit\x12,\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0b\x32\x17.farnear.v1.Certificate\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x15.farnear.v1.ItemError\x12\x36\n\x15\x64ivergent_certificate\x18\x05 \x01(\x0b\x32\x17.farnear.v1.Certificate\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\"\xb4\x01\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x03(\x0b\x32\x11.farnear.v1.Query\x12(\n\tdirection\x18\x03 \x01(\x0e\x32\x15.farnear.v1.Direction\x12\t\n\x01k\x18\x04 \x01(\x05\x12\"\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x12.farnear.v1.Filter\x12\x12\n\npage_token\x18\x06 \x01(\t\";\n\x0eSearchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.farnear.v1.SearchResult*j\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_SIMILAR\x10\x01\x12\x17\n\x13\x44IRECTION_DIVERGENT\x10\x02\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x03\x32P\n\rSearchService\x12?\n\x06Search\x12\x19.farnear.v1.SearchRequest\x1a\x1a.farnear.v1.SearchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x61rnear/v1/search.proto\x12\nfarnear.v1\x1a\x18\x66\x61rnear/v1/explain.proto\x1a\x18\x66\x61rnear/v1/filters.proto\x1a\x16\x66\x61rnear/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x01\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12\r\n\x05label\x18\x04 \x01(\t\x12\x14\n\x07\x63luster\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12$\n\x07heatmap\x18\x06 \x01(\x0b\x32\x13.farnear.v1.Heatmap\x12*\n\rquery_heatmap\x18\x07 \x01(\x0b\x32\x13.farnear.v1.Heatmap\x12,\n\rheatmap_error\x18\x08 \x01(\x0b\x32\x15.farnear.v1.ItemErrorB\n\n\x08_cluster\"\x96\x01\n\x0b\x43\x65rtificate\x12\r\n\x05\x65xact\x18\x01 \x01(\x08\x12\x0e\n\x06recall\x18\x02 \x01(\x01\x12\x15\n\rcalibration_k\x18\x03 \x01(\x05\x12\x1b\n\x13\x63\x61libration_queries\x18\x04 \x01(\x05\x12\x34\n\x10\x63\x61libration_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x02\n\x0cSearchResult\x12 \n\x07similar\x18\x01 \x03(\x0b\x32\x0f.farnear.v1.Hit\x12\"\n\tdivergent\x18\x02 \x03(\x0b\x32\x0f.farnear.v1.Hit\x12,\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0b\x32\x17.farnear.v1.Certificate\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x15.farnear.v1.ItemError\x12\x36\n\x15\x64ivergent_certificate\x18\x05 \x01(\x0b\x32\x17.farnear.v1.Certificate\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12*\n\rquery_heatmap\x18\x07 \x01(\x0b\x32\x13.farnear.v1.Heatmap\"\xde\x01\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x03(\x0b\x32\x11.farnear.v1.Query\x12(\n\tdirection\x18\x03 \x01(\x0e\x32\x15.farnear.v1.Direction\x12\t\n\x01k\x18\x04 \x01(\x05\x12\"\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x12.farnear.v1.Filter\x12\x12\n\npage_token\x18\x06 \x01(\t\x12(\n\x07\x65xplain\x18\x07 \x01(\x0b\x32\x17.farnear.v1.ExplainHits\";\n\x0eSearchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.farnear.v1.SearchResult*j\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_SIMILAR\x10\x01\x12\x17\n\x13\x44IRECTION_DIVERGENT\x10\x02\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x03\x32P\n\rSearchService\x12?\n\x06Search\x12\x19.farnear.v1.SearchRequest\x1a\x1a.farnear.v1.SearchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'farnear.v1.search_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTION']._serialized_start=878
-  _globals['_DIRECTION']._serialized_end=984
-  _globals['_HIT']._serialized_start=122
-  _globals['_HIT']._serialized_end=227
-  _globals['_CERTIFICATE']._serialized_start=230
-  _globals['_CERTIFICATE']._serialized_end=380
-  _globals['_SEARCHRESULT']._serialized_start=383
-  _globals['_SEARCHRESULT']._serialized_end=632
-  _globals['_SEARCHREQUEST']._serialized_start=635
-  _globals['_SEARCHREQUEST']._serialized_end=815
-  _globals['_SEARCHRESPONSE']._serialized_start=817
-  _globals['_SEARCHRESPONSE']._serialized_end=876
-  _globals['_SEARCHSERVICE']._serialized_start=986
-  _globals['_SEARCHSERVICE']._serialized_end=1066
+  _globals['_DIRECTION']._serialized_start=1119
+  _globals['_DIRECTION']._serialized_end=1225
+  _globals['_HIT']._serialized_start=149
+  _globals['_HIT']._serialized_end=382
+  _globals['_CERTIFICATE']._serialized_start=385
+  _globals['_CERTIFICATE']._serialized_end=535
+  _globals['_SEARCHRESULT']._serialized_start=538
+  _globals['_SEARCHRESULT']._serialized_end=831
+  _globals['_SEARCHREQUEST']._serialized_start=834
+  _globals['_SEARCHREQUEST']._serialized_end=1056
+  _globals['_SEARCHRESPONSE']._serialized_start=1058
+  _globals['_SEARCHRESPONSE']._serialized_end=1117
+  _globals['_SEARCHSERVICE']._serialized_start=1227
+  _globals['_SEARCHSERVICE']._serialized_end=1307
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from farnear.v1 import explain_pb2 as _explain_pb2
 from farnear.v1 import filters_pb2 as _filters_pb2
 from farnear.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
@@ -61,6 +62,9 @@ class Hit(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     CLUSTER_FIELD_NUMBER: _builtins.int
+    HEATMAP_FIELD_NUMBER: _builtins.int
+    QUERY_HEATMAP_FIELD_NUMBER: _builtins.int
+    HEATMAP_ERROR_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
     """1 is the first of its list; on every page of one anew."""
     item_id: _builtins.str
@@ -70,6 +74,16 @@ class Hit(_message.Message):
     """See Item.label."""
     cluster: _builtins.int
     """See Item.cluster."""
+    @_builtins.property
+    def heatmap(self) -> _explain_pb2.Heatmap:
+        """Where heat maps were asked for: the hit's, and the query's where the two are a pair."""
+
+    @_builtins.property
+    def query_heatmap(self) -> _explain_pb2.Heatmap: ...
+    @_builtins.property
+    def heatmap_error(self) -> _types_pb2.ItemError:
+        """Why there is none, where one was asked for: its image is not kept, for one."""
+
     def __init__(
         self,
         *,
@@ -78,10 +92,13 @@ class Hit(_message.Message):
         similarity: _builtins.float = ...,
         label: _builtins.str = ...,
         cluster: _builtins.int | None = ...,
+        heatmap: _explain_pb2.Heatmap | None = ...,
+        query_heatmap: _explain_pb2.Heatmap | None = ...,
+        heatmap_error: _types_pb2.ItemError | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster", "heatmap", b"heatmap", "heatmap_error", b"heatmap_error", "query_heatmap", b"query_heatmap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster", "item_id", b"item_id", "label", b"label", "rank", b"rank", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "cluster", b"cluster", "heatmap", b"heatmap", "heatmap_error", b"heatmap_error", "item_id", b"item_id", "label", b"label", "query_heatmap", b"query_heatmap", "rank", b"rank", "similarity", b"similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
@@ -140,6 +157,7 @@ class SearchResult(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     DIVERGENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    QUERY_HEATMAP_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the hits behind these; empty where there are no more, and where more than one query was asked."""
     @_builtins.property
@@ -162,6 +180,10 @@ class SearchResult(_message.Message):
     def divergent_certificate(self) -> Global___Certificate:
         """Of the list `divergent`; absent unless it was asked."""
 
+    @_builtins.property
+    def query_heatmap(self) -> _explain_pb2.Heatmap:
+        """The query's own, where SELF was asked for and it has an image."""
+
     def __init__(
         self,
         *,
@@ -171,10 +193,11 @@ class SearchResult(_message.Message):
         error: _types_pb2.ItemError | None = ...,
         divergent_certificate: Global___Certificate | None = ...,
         next_page_token: _builtins.str = ...,
+        query_heatmap: _explain_pb2.Heatmap | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "divergent_certificate", b"divergent_certificate", "error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "divergent_certificate", b"divergent_certificate", "error", b"error", "query_heatmap", b"query_heatmap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "divergent", b"divergent", "divergent_certificate", b"divergent_certificate", "error", b"error", "next_page_token", b"next_page_token", "similar", b"similar"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "divergent", b"divergent", "divergent_certificate", b"divergent_certificate", "error", b"error", "next_page_token", b"next_page_token", "query_heatmap", b"query_heatmap", "similar", b"similar"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,6 +213,7 @@ class SearchRequest(_message.Message):
     K_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     direction: Global___Direction.ValueType
     k: _builtins.int
@@ -206,6 +230,10 @@ class SearchRequest(_message.Message):
     def filter(self) -> _filters_pb2.Filter:
         """Only items that match count: k hits come whenever k items match. Absent for all."""
 
+    @_builtins.property
+    def explain(self) -> _explain_pb2.ExplainHits:
+        """Heat maps of the hits, and of the queries, in the same answer; for at most 100 hits in all. Absent for none."""
+
     def __init__(
         self,
         *,
@@ -215,10 +243,11 @@ class SearchRequest(_message.Message):
         k: _builtins.int = ...,
         filter: _filters_pb2.Filter | None = ...,
         page_token: _builtins.str = ...,
+        explain: _explain_pb2.ExplainHits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explain", b"explain", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "direction", b"direction", "filter", b"filter", "k", b"k", "page_token", b"page_token", "queries", b"queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "direction", b"direction", "explain", b"explain", "filter", b"filter", "k", b"k", "page_token", b"page_token", "queries", b"queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
