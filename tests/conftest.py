@@ -228,7 +228,7 @@ def opened(tmp_path: Path, tiny_bundle: Path) -> "Callable[..., AbstractAsyncCon
 
     @asynccontextmanager
     async def open_pipeline(**changes: Any) -> "AsyncIterator[Pipeline]":
-        from farnear_service.clusters import MapSettings
+        from farnear_service.maps import MapSettings
         from farnear_service.metrics import Metrics
         from farnear_service.pipeline import Catalog, CatalogSettings, Limits, ModelSettings, Pipeline
 

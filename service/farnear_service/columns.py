@@ -31,6 +31,11 @@ def microseconds(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(microseconds=1)
 
 
+def time_of(microseconds: int) -> datetime:
+    """The time, in UTC, of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
 def _unix_microseconds(seconds: float) -> int:
     # Cut, not rounded, from the nanoseconds that are sent of it: so does a reader of those who keeps microseconds.
     return round(seconds * 1e9) // 1000

@@ -42,6 +42,12 @@ class Metrics:
             ["collection"],
             registry=self.registry,
         )
+        self.map_drift = Gauge(
+            "farnear_map_drift",
+            "Share of the newest placed items that lie beyond the reach of what the map was fitted to.",
+            ["collection"],
+            registry=self.registry,
+        )
 
     def watch_queue(self, length: Callable[[], int], limit: int) -> None:
         """Reads the queue's length whenever it is asked for."""
@@ -50,12 +56,15 @@ class Metrics:
 
     def forget(self, collection: str) -> None:
         """Drops the series of a deleted collection."""
-        for gauge in (self.items, self.cluster_lag):
+        for gauge in (self.items, self.cluster_lag, self.map_drift):
             gauge.remove_by_labels({"collection": collection})
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Times one stage: decode, embed, store, search, recommend, explain, index_build, map_fit or map_place."""
+        """Times one stage.
+
+        That is decode, embed, store, search, recommend, explain, index_build, map_fit, map_place or recluster.
+        """
         start = time.perf_counter()
         try:
             yield

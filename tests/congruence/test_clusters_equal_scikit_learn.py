@@ -1,72 +1,91 @@
-"""The labels of a view are those of scikit-learn's DBSCAN, and of the definition, on the same map."""
+"""The clusters of a collection are those of scikit-learn's DBSCAN on its map, after every step and every restart."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import faiss
 import numpy as np
 import pytest
-from farnear_service.clusters import FittedMap, MapSettings, _ExactNeighbours, fit_map, view_of
+from farnear_service.maps.tsne import ExactNeighbours
+from farnear_service.pipeline import MapState, Pipeline
+from farnear_service.types import ImageRetention, NewItem, Vector
 from sklearn.cluster import DBSCAN
 
-NOISE = -1
+
+async def settled(pipeline: Pipeline) -> MapState:
+    """The map once everything that was written and deleted is part of its clusters."""
+    live = pipeline.catalog.live("cells")
+    async with asyncio.timeout(20):
+        while True:
+            now = live.index.now()
+            state = live.map.state()
+            if np.array_equal(state.view.snapshot.keys, now.keys[now.live]):
+                return state
+            await asyncio.sleep(0.002)
 
 
-def plain_dbscan(points: np.ndarray, eps: float, min_samples: int) -> np.ndarray:
-    """Labels by the definition: connected core points, then each border point to the cluster that reached it first."""
-    close = [np.flatnonzero(np.hypot(*(points - point).T) <= eps) for point in points]
-    core = [len(members) >= min_samples for members in close]
-    labels = np.full(len(points), NOISE)
-    cluster = 0
-    for start in range(len(points)):
-        if not core[start] or labels[start] != NOISE:
-            continue
-        frontier = [start]
-        labels[start] = cluster
-        while frontier:
-            place = frontier.pop()
-            for member in close[place]:
-                if labels[member] == NOISE:
-                    labels[member] = cluster
-                    if core[member]:
-                        frontier.append(member)
-        cluster += 1
-    return labels
+def assert_dbscan(state: MapState) -> None:
+    now, settings = state.view.snapshot, state.view.settings
+    judge = DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit(now.points)
+    assert np.flatnonzero(now.core).tolist() == judge.core_sample_indices_.tolist()
+    np.testing.assert_array_equal(now.labels == -1, judge.labels_ == -1)
+    pairs = set(zip(now.labels[now.core].tolist(), judge.labels_[now.core].tolist(), strict=True))
+    assert len(pairs) == len({ours for ours, _ in pairs}) == len({theirs for _, theirs in pairs})
+    for row in np.flatnonzero((now.labels != -1) & ~now.core):
+        near = now.core & (np.linalg.norm(now.points - now.points[row], axis=1) <= settings.eps)
+        assert now.labels[row] in now.labels[near]
+    labels, counts = np.unique(now.labels[now.labels != -1], return_counts=True)
+    assert dict(state.view.sizes) == dict(zip(labels.tolist(), counts.tolist(), strict=True))
 
 
-@pytest.mark.parametrize(("eps", "min_samples"), [(3.0, 10), (1.5, 5), (0.5, 2), (10.0, 1)])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_labels_and_core_points(eps: float, min_samples: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    points = random.normal(size=(300, 2)) * 3 + random.choice([-12, 0, 12], (300, 2))
-    points[::10] = np.round(points[::10])  # some exactly at the radius of others
-    vectors = random.normal(size=(300, 4))
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    landmarks = FittedMap(
-        version=1,
-        perplexity=10.0,
-        item_count=300,
-        newest_key=299,
-        keys=np.arange(300),
-        vectors=vectors,
-        positions=points,
-    )
-    view = view_of(landmarks, landmarks.keys, vectors, MapSettings(eps=eps, min_samples=min_samples))
-    judge = DBSCAN(eps=eps, min_samples=min_samples).fit(points)
-    np.testing.assert_array_equal(view.labels, judge.labels_)
-    np.testing.assert_array_equal(np.flatnonzero(view.core), judge.core_sample_indices_)
-    np.testing.assert_array_equal(view.labels, plain_dbscan(points, eps, min_samples))
+async def test_after_every_step_and_every_restart(
+    opened: Callable[..., AbstractAsyncContextManager[Pipeline]], quick_maps: None
+) -> None:
+    chance = np.random.default_rng(0)
+    ids = [f"i{number:03d}" for number in range(150)]
+    present: set[str] = set()
+    versions: list[int] = []
 
+    async def upsert(pipeline: Pipeline, chosen: list[str]) -> None:
+        digest = pipeline.catalog.bundles()["tiny"].digest
+        vectors = 4 * np.eye(4)[chance.integers(0, 4, len(chosen))] + chance.normal(size=(len(chosen), 4))
+        items = [
+            NewItem(item_id=one, label="", content=Vector(values=vector.astype(np.float32), bundle_digest=digest))
+            for one, vector in zip(chosen, vectors, strict=True)
+        ]
+        assert await pipeline.upsert("cells", items) == [None] * len(items)
+        present.update(chosen)
 
-def test_on_a_fitted_map_with_placed_items() -> None:
-    random = np.random.default_rng(0)
-    vectors = random.normal(size=(90, 6)) + 4 * np.eye(6)[random.integers(0, 3, 90)]
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    settings = MapSettings(perplexity=8, min_samples=5)
-    fitted = fit_map(np.arange(60), vectors[:60], settings, 1)
-    view = view_of(fitted, np.arange(90), vectors, settings)
-    points = np.concatenate([fitted.positions, fitted.place(vectors[60:])])
-    judge = DBSCAN(eps=3.0, min_samples=5).fit(points)
-    np.testing.assert_array_equal(view.labels, judge.labels_)
-    np.testing.assert_array_equal(view.labels, plain_dbscan(points, 3.0, 5))
-    assert view.cluster_count == judge.labels_.max() + 1
+    async with opened() as pipeline:
+        await pipeline.catalog.create_collection("cells", "tiny", ImageRetention.NONE)
+        await upsert(pipeline, ids[:60])
+        await pipeline.recluster("cells", eps=None, min_samples=None, perplexity=None)
+    for _ in range(4):
+        async with opened() as pipeline:
+            for _ in range(6):
+                if chance.random() < 0.6:
+                    await upsert(pipeline, chance.choice(ids, chance.integers(1, 15), replace=False).tolist())
+                else:
+                    gone = chance.choice(sorted(present), chance.integers(1, 12), replace=False).tolist()
+                    assert await pipeline.delete_items("cells", gone) == len(gone)
+                    present.difference_update(gone)
+                assert_dbscan(await settled(pipeline))
+            state = await pipeline.recluster(
+                "cells", eps=float(chance.uniform(1, 6)), min_samples=int(chance.integers(2, 9)), perplexity=None
+            )
+            assert_dbscan(state)
+            before = await settled(pipeline)
+        async with opened() as pipeline:
+            after = await settled(pipeline)
+            assert_dbscan(after)
+            if after.view.version == before.view.version:  # else a fit was due, and has been made
+                np.testing.assert_array_equal(after.view.snapshot.labels, before.view.snapshot.labels)
+                np.testing.assert_array_equal(after.view.snapshot.points, before.view.snapshot.points)
+                assert after.view.snapshot.next_id == before.view.snapshot.next_id
+                assert after.view.settings == before.view.settings
+        versions.append(after.view.version)
+    assert versions[-1] > versions[0], "the case must have a new fit"
 
 
 @pytest.mark.parametrize("threshold", [1, 10**9], ids=["matrix product", "one by one"])
@@ -78,7 +97,7 @@ def test_neighbours_equal_plain_distances_however_faiss_scores(threshold: int, c
     before = faiss.cvar.distance_compute_blas_threshold
     faiss.cvar.distance_compute_blas_threshold = threshold
     try:
-        rows, distances = _ExactNeighbours(data, k=90, metric="euclidean").query(queries, 25)
+        rows, distances = ExactNeighbours(data, k=90, metric="euclidean").query(queries, 25)
     finally:
         faiss.cvar.distance_compute_blas_threshold = before
     for query, found, apart in zip(queries, rows, distances, strict=True):

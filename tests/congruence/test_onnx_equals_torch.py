@@ -106,3 +106,23 @@ def test_heat_maps_equal_the_gradient(case: Case, images: NDArray[np.uint8], siz
         for heatmap in heatmaps:
             allowed = case.network.heatmap_tolerance * expected.max()
             np.testing.assert_allclose(heatmap, expected, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_heat_maps_of_pairs_equal_the_gradient(case: Case, images: NDArray[np.uint8], size: int) -> None:
+    batch = list(images[:size])
+    targets = np.random.default_rng(1).normal(size=(size, case.network.embedding_dim)).astype(np.float32)
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    served, explained = case.embedder.pair_heatmaps(batch, targets), case.explainer.pair_heatmaps(batch, targets)
+    expected = []
+    for image, target in zip(batch, targets, strict=True):
+        embedding, features, _ = case.network(torch.from_numpy(image[None]))
+        (gradient,) = torch.autograd.grad(torch.cosine_similarity(embedding[0], torch.from_numpy(target), 0), features)
+        heatmap = torch.zeros_like(features[0, 0])
+        for layer, slope in zip(features[0], gradient[0], strict=True):
+            heatmap += slope.mean() * layer
+        expected.append(heatmap.detach().numpy())
+    assert min(heatmap.min() for heatmap in expected) < 0
+    allowed = case.network.heatmap_tolerance * float(np.abs(expected).max())
+    np.testing.assert_allclose(served, expected, rtol=0, atol=allowed)
+    np.testing.assert_allclose(explained, expected, rtol=0, atol=allowed)

@@ -37,14 +37,14 @@ async def answers(pipeline: Pipeline, picture: bytes) -> Any:
         ItemRef(item_id="a03"),
         *(Vector(values=vector, bundle_digest=digest) for vector in vectors_of(5, 99)),
     ]
-    points = pipeline.catalog.live("cells").map.points()
+    _, points = await pipeline.map_points("cells")
     state, summaries = await pipeline.clusters("cells")
     return {
         "records": pipeline.catalog.collections(),
         "items": await pipeline.items("cells", after=None, limit=1000),
         "hits": await pipeline.search("cells", queries, Direction.BOTH, 20),
         "map": (points.item_ids, points.positions.tolist(), points.clusters.tolist(), points.labels),
-        "fit": (state.view.fitted.version, state.view.fitted.item_count, state.pending),
+        "fit": (state.view.version, state.perplexity, state.pending),
         "clusters": summaries,
         "places": [await pipeline.assign("cells", query) for query in queries],
         "image": pipeline.catalog.store.image(pipeline.catalog.live("cells").record, "picture"),
@@ -63,7 +63,7 @@ async def test_after_upserts_deletes_replacements_a_refit_and_more_items(
         await pipeline.upsert("cells", [NewItem(item_id="picture", label="", content=Image(data=picture))])
         await put(pipeline, ["a07", "a08", "a07"], 2)
         assert await pipeline.delete_items("cells", ["a10", "a11", "a12"]) == 3
-        await pipeline.catalog.live("cells").map.refit()
+        await pipeline.catalog.live("cells").map.recluster()
         await put(pipeline, ["b1", "b2", "a01"], 3)
         assert await pipeline.delete_items("cells", ["b2", "a20"]) == 2
         await all_placed(pipeline)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from farnear_service.clusters import MapSettings
 from farnear_service.filters import All, AnyOf, Equals, Exists, Filter, Negation, OneOf, Range
+from farnear_service.maps import MapSettings
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import Answer, Catalog, CatalogSettings, Pipeline
 from farnear_service.types import Attributes, Direction, ImageRetention, ItemRef, NewItem, Vector, unit_vector

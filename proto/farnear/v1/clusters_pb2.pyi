@@ -83,8 +83,8 @@ class MapInfo(_message.Message):
     perplexity: _builtins.float
     """t-SNE perplexity of this fit."""
     drift: _builtins.float
-    """How much worse the newest placed items keep their neighbours than the items of the fit do, 0 to 1: 1 minus the ratio of the shares of
-    their ten nearest in the embedding that are among their ten nearest on the map. Above 0.5 a new fit is due.
+    """The share of the newest 500 placed items that lie farther from the nearest item of the fit than 99 of 100 of those from one another: some
+    0.01 while nothing changes. Above 0.2 a new fit is due. 0 for fewer than 50.
     """
     def __init__(
         self,

@@ -15,7 +15,7 @@ the file of the function that Python called: who edits one that is called by oth
 
 from farnear_service.dbscan.engine import IncrementalDbscan
 from farnear_service.dbscan.identity import Change, ClusterEvent, match_clusters
-from farnear_service.dbscan.plane import PlaneDbscan
+from farnear_service.dbscan.plane import PlaneDbscan, warm_up
 from farnear_service.dbscan.snapshot import NOISE, Snapshot
 from farnear_service.dbscan.sphere import SphereDbscan
 
@@ -28,4 +28,5 @@ __all__ = [
     "Snapshot",
     "SphereDbscan",
     "match_clusters",
+    "warm_up",
 ]

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from farnear_service.dbscan.clusters import clear_journal, kept_cores, smallest_keys, touched_clusters
 from farnear_service.dbscan.identity import ClusterEvent, identify, match_clusters, size_changes
 from farnear_service.dbscan.points import row_of
-from farnear_service.dbscan.snapshot import Snapshot
+from farnear_service.dbscan.snapshot import NOISE, Snapshot
 from farnear_service.dbscan.tables import NONE, Numbers, Points, Tables, new_tables, with_room
 
 _NO_KEYS = np.empty(0, np.int64)
@@ -107,14 +107,31 @@ class IncrementalDbscan(ABC):
         if previous is None:
             return events
         ids, events = match_clusters(previous, self.snapshot())
-        clusters = self._tables.clusters
-        rows = np.flatnonzero(clusters["cells"])
-        self._sizes.clear()
-        self._next_id = previous.next_id
-        self._name(
-            rows.tolist(), [ids[label] for label in clusters["id"][rows].tolist()], clusters["members"][rows].tolist()
-        )
+        self._rename(ids, previous.next_id)
         return events
+
+    def restore(self, keys: ArrayLike, points: ArrayLike, identities: Mapping[int, int], next_id: int) -> None:
+        """Adds the first points, whose clusters have the identities that were written down for these very points.
+
+        `identities` tells the key of one core point of each cluster, as `Snapshot.representatives` does. A cluster that
+        is not among them gets a new identity, from `next_id` on.
+
+        Raises:
+            ValueError: There are points already; or as for `update`.
+        """
+        if len(self):
+            raise ValueError(f"restore: there are {len(self)} points already")
+        self.insert(keys, points)
+        now = self.snapshot()
+        ids: dict[int, int] = {}
+        for identity, key in identities.items():
+            label = now.of(key)
+            if label is not None and label != NOISE:
+                ids.setdefault(label, identity)
+        for label in sorted(self._sizes.keys() - ids.keys()):
+            ids[label] = next_id
+            next_id += 1
+        self._rename(ids, next_id)
 
     def snapshot(self) -> Snapshot:
         """What is there now, in arrays of its own. O(N): for a million points in the plane some 60 ms and 33 MB."""
@@ -181,6 +198,16 @@ class IncrementalDbscan(ABC):
         )
         self._name(list(ids), list(ids.values()), [after[row] for row in ids])
         return events
+
+    def _rename(self, ids: Mapping[int, int], next_id: int) -> None:
+        """Gives every cluster another identity, `ids` by the one that it has."""
+        clusters = self._tables.clusters
+        rows = np.flatnonzero(clusters["cells"])
+        self._sizes.clear()
+        self._next_id = next_id
+        self._name(
+            rows.tolist(), [ids[label] for label in clusters["id"][rows].tolist()], clusters["members"][rows].tolist()
+        )
 
     def _name(self, rows: list[int], ids: list[int], sizes: list[int]) -> None:
         self._tables.clusters["id"][rows] = ids

@@ -57,3 +57,11 @@ class PlaneDbscan(IncrementalDbscan):
 
     def _points_at(self, rows: Numbers) -> Points:
         return np.column_stack((self._tables.points["x"], self._tables.points["y"])).take(rows, axis=0)
+
+
+def warm_up() -> None:
+    """Compiles what the plane needs, twelve seconds, or loads what an earlier process compiled and kept."""
+    engine = PlaneDbscan(eps=1.0, min_samples=2)
+    engine.load([1, 2, 3], [[0, 0], [1, 0], [2, 0]])
+    engine.delete([2])
+    engine.snapshot().assign([0.0, 0.0])

@@ -1,5 +1,6 @@
 """What an engine held at one moment, for readers beside its writer."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ class Snapshot:
     identities of their clusters, -1 for noise, and `core` bool (N,) marks core points. `next_id` will be the next new
     identity.
 
-    It is all that must be kept to go on from here: see `IncrementalDbscan.load`.
+    Keys, points, `representatives` and `next_id` are all that must be kept to go on from here: see
+    `IncrementalDbscan.restore`.
     """
 
     keys: Numbers
@@ -34,6 +36,21 @@ class Snapshot:
         """The cluster of a point, -1 for noise, None for a key that is not there. O(log N)."""
         row = int(np.searchsorted(self.keys, key))
         return int(self.labels[row]) if row < len(self.keys) and self.keys[row] == key else None
+
+    def representatives(self, before: Mapping[int, int], clusters: Collection[int]) -> dict[int, int]:
+        """The key of one core point of each of `clusters`: the one of `before` while it is one, else the smallest."""
+        chosen = {cluster: before[cluster] for cluster in clusters if cluster in before}
+        keys, labels = np.array(list(chosen.values()), np.int64), np.array(list(chosen), np.int64)
+        rows = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        stale = (self.keys[rows] != keys) | (self.labels[rows] != labels) | ~self.core[rows]
+        for cluster in labels[stale].tolist():
+            del chosen[cluster]
+        if len(chosen) < len(clusters):
+            cores = np.flatnonzero(self.core)
+            found, first = np.unique(self.labels[cores], return_index=True)
+            smallest = dict(zip(found.tolist(), self.keys[cores[first]].tolist(), strict=True))
+            chosen |= {cluster: smallest[cluster] for cluster in clusters if cluster not in chosen}
+        return chosen
 
     def assign(self, point: ArrayLike) -> tuple[int, float]:
         """The cluster to which a point (D,) would belong as a border point, -1 for none, without adding it.

@@ -1,22 +1,28 @@
 """From bytes to answers.
 
 The story is in `story`, the bundles and collections of a data directory in `catalog`, a served bundle in `model`, a
-collection in memory in `live`, and its map in `living_map`.
+collection in memory in `live`, its map in `living_map`, and the clusters on that in `durable_clusters`.
 """
 
+from farnear_service.pipeline.attribute_summaries import AttributeSummary
 from farnear_service.pipeline.catalog import Catalog, CatalogSettings
+from farnear_service.pipeline.cluster_questions import ClusterDetail, ClusterSummary, MapPoints, Suggestion
+from farnear_service.pipeline.explaining import ExplainHits
 from farnear_service.pipeline.live import LiveCollection
-from farnear_service.pipeline.living_map import ClusterSummary, MapPoints, MapState
+from farnear_service.pipeline.living_map import MapState
 from farnear_service.pipeline.model import ModelSettings
 from farnear_service.pipeline.recommending import Mode, Wish
 from farnear_service.pipeline.story import Answer, Behind, KeptImage, Limits, Pipeline, Placement
 
 __all__ = [
     "Answer",
+    "AttributeSummary",
     "Behind",
     "Catalog",
     "CatalogSettings",
+    "ClusterDetail",
     "ClusterSummary",
+    "ExplainHits",
     "KeptImage",
     "Limits",
     "LiveCollection",
@@ -26,5 +32,6 @@ __all__ = [
     "ModelSettings",
     "Pipeline",
     "Placement",
+    "Suggestion",
     "Wish",
 ]

@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from farnear_service.bundle import Bundle, adopt_bundle, load_bundle
-from farnear_service.clusters import MapSettings
+from farnear_service.dbscan import warm_up as warm_up_clusters
 from farnear_service.errors import InvalidError, NotFoundError, OverloadedError, PreconditionError
 from farnear_service.filters import check_schema
 from farnear_service.index import warm_up
+from farnear_service.maps import MapSettings
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.activation import embed_anew
 from farnear_service.pipeline.live import LiveCollection
@@ -71,6 +72,7 @@ class Catalog:
                 bundle = await asyncio.to_thread(adopt_bundle, path, data_dir / "bundles")
                 await asyncio.to_thread(catalog.store.set_bundle, name, bundle.digest)
             await asyncio.to_thread(warm_up)
+            await asyncio.to_thread(warm_up_clusters)
             await catalog._serve_bundles()
             await catalog._revive()
         except BaseException:
@@ -85,6 +87,11 @@ class Catalog:
         for name in list(self._live):
             await self._retire(name)
         await asyncio.to_thread(self.store.close)
+
+    def end_watches(self) -> None:
+        """Ends every feed of what happens to clusters, for a server that stops."""
+        for live in self._live.values():
+            live.map.end_watches()
 
     def bundles(self) -> dict[str, Bundle]:
         """The served bundles by name."""

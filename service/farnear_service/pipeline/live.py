@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 
 from farnear_service.batcher import Batcher
-from farnear_service.clusters import MapSettings
 from farnear_service.errors import PreconditionError, ServiceError
 from farnear_service.filters import check_attributes
 from farnear_service.index import Index, build
+from farnear_service.maps import MapSettings
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.living_map import LivingMap
 from farnear_service.store import Deletion, Row, Store, Written
@@ -61,7 +61,7 @@ class LiveCollection:
         self.index = Index(record.dim, record.index)
         for part in store.contents(record):
             self.index.add(part.keys, part.item_ids, part.labels, part.created, part.attributes, part.vectors)
-        self.map = LivingMap(record, self.index, path=map_path, settings=settings, metrics=metrics)
+        self.map = LivingMap(record, self.index, store, path=map_path, settings=settings, metrics=metrics)
         self._store = store
         self._metrics = metrics
         self._writing = threading.Lock()
@@ -134,8 +134,8 @@ class LiveCollection:
                     log.exception("collection %r: its approximate index could not be built", self.record.name)
                     break
 
-    def _note_change(self) -> None:
-        self.map.changed(self._newest_key)
+    def _note_change(self, removed: Sequence[int]) -> None:
+        self.map.changed(self._newest_key, removed)
         self._changed.set()
 
     def _commit(self, writes: Sequence[Write]) -> list[Done]:
@@ -171,8 +171,9 @@ class LiveCollection:
             for key, created, row in zip(done.keys, done.created, operation, strict=True)
             if key is not None
         ]
+        removed = [key for done in written for key in done.removed]
         self.index.change(
-            removed=[key for done in written for key in done.removed],
+            removed=removed,
             keys=np.array([key for key, _, _ in added], np.int64),
             item_ids=[row.item_id for _, _, row in added],
             labels=[row.label for _, _, row in added],
@@ -181,7 +182,7 @@ class LiveCollection:
             vectors=np.array([row.vector for _, _, row in added], np.float32).reshape(len(added), self.record.dim),
         )
         self._newest_key = max([self._newest_key, *(key for key, _, _ in added)])
-        self._loop.call_soon_threadsafe(self._note_change)
+        self._loop.call_soon_threadsafe(self._note_change, removed)
 
 
 def _checked(rows: Sequence[Row], schema: Schema, *, originals_only: bool) -> tuple[list[Outcome], Schema]:

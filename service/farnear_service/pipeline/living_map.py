@@ -2,184 +2,204 @@
 
 import asyncio
 import logging
+import threading
 import time
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from farnear_service.clusters import (
-    ClusterView,
-    FittedMap,
-    MapSettings,
-    Positions,
-    check_enough,
-    fit_map,
-    load_map,
-    save_map,
-    view_of,
-)
 from farnear_service.errors import PreconditionError
 from farnear_service.filters import ABSENT
 from farnear_service.index import Generation, Index
 from farnear_service.jobs import run_in_process
+from farnear_service.maps import (
+    Fit,
+    FittedMap,
+    MapSettings,
+    check_enough,
+    distances_to_nearest,
+    fit_map,
+    load_map,
+    save_map,
+)
 from farnear_service.metrics import Metrics
+from farnear_service.pipeline.cluster_questions import medoid
+from farnear_service.pipeline.durable_clusters import ClusterView, DurableClusters
+from farnear_service.store import RecordedEvent, Store
 from farnear_service.types import Collection, FloatArray
 
 SETTLE_SECONDS = 0.2  # changes gather this long before they are placed together
+RETRY_SECONDS = 10.0
+PLACED_AT_ONCE = 1000  # new items in one step, about half a second
 QUIET_SECONDS = 2.0  # a refit waits for a pause in the writes this long ...
 PATIENCE_SECONDS = 60.0  # ... but no longer than this
+LOADED_AT_START = 200_000  # items whose clusters a start waits for, about a second; those of more come behind it
 REFIT_SHARE = 0.2  # of the items at the last fit: so much change makes a new fit due
-PLACED_AT_START = 2000  # items without a place that a start waits for, about a second; more are placed behind it
+REFIT_DRIFT = 0.2  # and so does so much drift
+JUDGED_AT_ONCE = 50  # placed items of one step that are compared with all landmarks
+JUDGED = 500  # the newest of them, which make the drift
+JUDGED_AT_LEAST = 50
+EVENTS_AT_ONCE = 1000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapState:
-    """The standing map: `view` of N items, and how many acknowledged items wait for their place."""
+    """The standing map: its clusters, the perplexity of its fit, how many acknowledged items wait, and its drift."""
 
     view: ClusterView
+    perplexity: float
     pending: int
-    settings: MapSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapPoints:
-    """The N present items on the map: ids, `positions` (N, 2), `clusters` (N,) with noise -1, and labels."""
-
-    state: MapState
-    item_ids: list[str]
-    positions: Positions
-    clusters: NDArray[np.int32]
-    labels: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSummary:
-    """One cluster: members, core points among them, the medoid's item id, and classes, most frequent first."""
-
-    cluster: int
-    size: int
-    core_count: int
-    medoid: str
-    classes: tuple[tuple[str, int], ...]
+    drift: float
 
 
 class LivingMap:
     """Clusters of what an index holds. Belongs to the event loop that runs `keep_current`.
 
-    `changed` is called after every change of the index, with the newest key that it holds.
+    `changed` is called after every change of the index, with the newest key that it holds and the keys that went.
     """
 
     def __init__(
-        self, record: Collection, index: Index, *, path: Path, settings: MapSettings, metrics: Metrics
+        self, record: Collection, index: Index, store: Store, *, path: Path, settings: MapSettings, metrics: Metrics
     ) -> None:
-        self._name = record.name
+        self._record = record
         self._index = index
+        self._store = store
         self._path = path
-        self._settings = settings
         self._metrics = metrics
-        self._fitted: FittedMap | None = load_map(path, settings, record.dim)
-        self._view: ClusterView | None = None
-        _, keys, vectors = _items(index.now())
-        if self._fitted is not None and len(np.setdiff1d(keys, self._fitted.keys)) <= PLACED_AT_START:
-            self._view = view_of(self._fitted, keys, vectors, settings)
+        self._clusters = DurableClusters(record, store, settings)
+        self._fitted: FittedMap | None = None
+        self._loaded = False
+        self._turn = threading.Lock()  # held by whoever changes the clusters
         self._changed = asyncio.Event()
         self._fit_wanted = asyncio.Event()
         self._next_fit: asyncio.Future[MapState] | None = None
+        self._next_settings: MapSettings | None = None
         self._present_fit: asyncio.Future[MapState] | None = None
+        self._news = asyncio.Event()  # replaced by another one after every step
+        self._closed = False
         self._last_change = time.monotonic()
-        self._newest_key = int(keys[-1]) if len(keys) else 0
+        self._newest_key = int(index.now().keys.max(initial=0))
+        self._placed_through = 0
+        self._removed: set[int] | None = set()  # since the last step; None: not known, so that all items are compared
         self._unplaced: deque[tuple[int, float]] = deque()  # newest key and time of each write that has no place yet
-        self._placing = asyncio.Lock()
+        self._far: deque[bool] = deque(maxlen=JUDGED)  # of the newest placed items: whether beyond the map's reach
         metrics.cluster_lag.labels(record.name).set_function(self._lag)
-        if self._view is None or self._fit_is_due():
+        metrics.map_drift.labels(record.name).set_function(self._drift)
+        if len(index) <= LOADED_AT_START:
+            self._load()
+        if not self._loaded or self._is_behind() or self._fit_is_due():
             self.changed(self._newest_key)
 
-    def changed(self, newest_key: int) -> None:
+    def changed(self, newest_key: int, removed: Sequence[int] = ()) -> None:
         """Makes it look at the index again, soon."""
         self._newest_key = newest_key
         self._last_change = time.monotonic()
         self._unplaced.append((newest_key, self._last_change))
+        if self._removed is not None:
+            self._removed.update(removed)
         self._changed.set()
 
     def cluster_of(self, key: int) -> int | None:
         """The cluster of an item now; None while it is not on the map."""
-        return None if self._view is None else self._view.of(key)
+        view = self._clusters.view
+        return None if view is None else view.of(key)
 
     def clusters_of(self, now: Generation) -> NDArray[np.int32] | None:
         """The cluster of every row (N,) of a generation, ABSENT for items without a place; None without a map."""
-        view = self._view
+        view = self._clusters.view
         if view is None:
             return None
         clusters = np.full(len(now.keys), ABSENT, np.int32)
-        on_map, rows = _placed(view, now)
-        clusters[rows] = view.labels[on_map]
+        on_map, rows = view.rows_of(now.keys)
+        clusters[rows] = view.snapshot.labels[on_map]
         return clusters
 
     def state(self) -> MapState:
         """The standing map; raises PreconditionError while there is none."""
-        if self._view is None:
-            check_enough(len(self._index), self._settings)
-            raise PreconditionError(f"collection: the first map of {self._name!r} is being made; try again later")
-        return MapState(view=self._view, pending=self._pending(), settings=self._settings)
-
-    def points(self) -> MapPoints:
-        """Every present item on the standing map."""
-        state = self.state()
-        now = self._index.now()
-        on_map, rows = _placed(state.view, now)
-        return MapPoints(
-            state=state,
-            item_ids=now.columns.item_ids(rows),
-            positions=state.view.positions[on_map],
-            clusters=state.view.labels[on_map],
-            labels=now.columns.labels(rows),
+        view = self._clusters.view
+        if view is None:
+            self._check_loaded()
+            check_enough(len(self._index), self._clusters.settings)
+            raise PreconditionError(
+                f"collection: the first map of {self._record.name!r} is being made; try again later"
+            )
+        return MapState(
+            view=view,
+            perplexity=view.settings.perplexity if self._fitted is None else self._fitted.perplexity,
+            pending=self._pending(view),
+            drift=self._drift(),
         )
 
-    def summaries(self) -> tuple[MapState, list[ClusterSummary]]:
-        """The clusters of the standing map, largest first; O(N D)."""
-        state = self.state()
-        view, now = state.view, self._index.now()
-        on_map, rows = _placed(view, now)
-        labels, core = view.labels[on_map], view.core[on_map]
-        summaries = []
-        for cluster in range(view.cluster_count):
-            members = np.flatnonzero(labels == cluster)
-            if not members.size:  # every member was deleted a moment ago
-                continue
-            unit = now.vectors[rows[members]].astype(np.float64)
-            # The sum of cosine distances to the others is least where the product with the sum of all is greatest.
-            closeness = (unit * unit.sum(axis=0)).sum(axis=1)
-            best = rows[members[closeness >= closeness.max() - 1e-9]]
-            classes = Counter(now.columns.labels(rows[members]))
-            summaries.append(
-                ClusterSummary(
-                    cluster=cluster,
-                    size=members.size,
-                    core_count=int(core[members].sum()),
-                    medoid=min(now.columns.item_ids(best)),
-                    classes=tuple(sorted(classes.items(), key=lambda entry: (-entry[1], entry[0]))),
-                )
-            )
-        return state, sorted(summaries, key=lambda summary: (-summary.size, summary.cluster))
+    def medoid(self, cluster: int) -> str:
+        """The item id of the medoid of a cluster; NotFoundError where there is no such cluster now."""
+        return medoid(self.state().view, self._index.now(), cluster)
 
-    async def refit(self) -> MapState:
-        """Fits a new map of everything acknowledged so far. Goes on when the caller goes away; callers share a fit."""
-        check_enough(len(self._index), self._settings)
+    def place(self, vector: FloatArray) -> NDArray[np.float64]:
+        """Where on the standing map a unit vector (D,) falls: (2,)."""
+        if self._fitted is None:
+            raise PreconditionError(f"collection: the map of {self._record.name!r} is being made anew; try again later")
+        position: NDArray[np.float64] = self._fitted.place(vector[None])[0]
+        return position
+
+    async def recluster(
+        self, *, eps: float | None = None, min_samples: int | None = None, perplexity: float | None = None
+    ) -> MapState:
+        """Makes clusters by other settings, which stay. Goes on when the caller goes away.
+
+        With eps or min_samples alone on the map that stands; else on a new one of everything acknowledged so far.
+        Callers share a fit that has not begun, with the settings of the last of them.
+
+        Raises InvalidError for settings outside of what is allowed, PreconditionError for too few items.
+        """
+        present = self._next_settings or self._clusters.settings
+        wanted = replace(
+            present,
+            eps=present.eps if eps is None else eps,
+            min_samples=present.min_samples if min_samples is None else min_samples,
+            perplexity=present.perplexity if perplexity is None else perplexity,
+        )
+        wanted.check()
+        self._check_loaded()
+        check_enough(len(self._index), wanted)
+        only_clusters = perplexity is None and not (eps is None and min_samples is None)
+        if only_clusters and self._clusters.view is not None and self._next_fit is None:
+            return await asyncio.shield(asyncio.create_task(self._recluster(wanted)))
+        self._next_settings = wanted
         if self._next_fit is None:
             self._next_fit = asyncio.get_running_loop().create_future()
             self._fit_wanted.set()
         return await asyncio.shield(self._next_fit)
 
+    async def events(self, after: int) -> AsyncIterator[list[RecordedEvent]]:
+        """What happens to the clusters, from behind the event of number `after` on, until `close`."""
+        while True:
+            news = self._news
+            found = await asyncio.to_thread(self._store.cluster_events, self._record, after=after, limit=EVENTS_AT_ONCE)
+            if found:
+                after = found[-1].number
+                yield found
+            elif self._closed:
+                return
+            else:
+                await news.wait()
+
+    def end_watches(self) -> None:
+        """Ends `events` for all who wait there."""
+        self._closed = True
+        self._news.set()
+
     def close(self) -> None:
-        """Ends the wait of everyone who waits for a fit, after `keep_current` was cancelled for good."""
+        """Ends the wait of everyone who waits for a fit or for news, after `keep_current` was cancelled for good."""
+        self.end_watches()
         for fit in (self._next_fit, self._present_fit):
             if fit is not None and not fit.done():
-                fit.set_exception(PreconditionError(f"collection: {self._name!r} was closed"))
+                fit.set_exception(PreconditionError(f"collection: {self._record.name!r} was closed"))
 
     async def keep_current(self, fitting: asyncio.Semaphore) -> None:
         """Places new items and refits the map, until cancelled. `fitting` bounds the fits of all collections."""
@@ -192,11 +212,20 @@ class LivingMap:
             await self._changed.wait()
             await asyncio.sleep(SETTLE_SECONDS)
             self._changed.clear()
-            if self._fitted is not None:
-                try:
-                    await self._place(self._fitted)
-                except Exception:
-                    log.exception("map of collection %r: new items could not be placed", self._name)
+            try:
+                if not self._loaded:
+                    await asyncio.to_thread(self._load)
+                while True:
+                    removed, self._removed = self._removed, set()
+                    await asyncio.to_thread(self._step, removed)
+                    self._tell()
+                    if not self._is_behind():
+                        break
+            except Exception:
+                log.exception("map of collection %r: new items could not be placed", self._record.name)
+                self._removed = None
+                self._changed.set()
+                await asyncio.sleep(RETRY_SECONDS)
             if self._fit_is_due():
                 self._fit_wanted.set()
 
@@ -209,49 +238,141 @@ class LivingMap:
                 if self._next_fit is None and not self._fit_is_due():
                     continue
                 self._present_fit, self._next_fit = self._next_fit, None
-                await self._fit(self._present_fit)
+                settings, self._next_settings = self._next_settings or self._clusters.settings, None
+                await self._fit(settings, self._present_fit)
 
-    async def _fit(self, request: asyncio.Future[MapState] | None) -> None:
-        version = 1 if self._fitted is None else self._fitted.version + 1
+    async def _fit(self, settings: MapSettings, request: asyncio.Future[MapState] | None) -> None:
         try:
             with self._metrics.stage("map_fit"):
-                _, keys, vectors = await asyncio.to_thread(_items, self._index.now())
-                fitted = await run_in_process(fit_map, keys, vectors, self._settings, version)
-            await asyncio.to_thread(save_map, fitted, self._settings, self._path)
-            self._fitted = fitted
-            await self._place(fitted)
+                keys, vectors = await asyncio.to_thread(_items, self._index.now())
+                view, began = self._clusters.view, self._clusters.settings
+                before = None if view is None else (view.snapshot.keys, view.snapshot.points)
+                fit = await run_in_process(fit_map, keys, vectors, settings, self._clusters.version + 1, before)
+            await asyncio.to_thread(self._go_over, fit, keys, settings, began)
+            self._tell()
         except Exception as error:
-            log.exception("map of collection %r: the fit failed", self._name)
+            log.exception("map of collection %r: the fit failed", self._record.name)
             if request is not None and not request.done():
                 request.set_exception(PreconditionError(f"collection: the map could not be fitted ({error})"))
             return
         if request is not None and not request.done():
             request.set_result(self.state())
 
-    async def _place(self, fitted: FittedMap) -> None:
-        async with self._placing:  # one after the other, so that no view replaces a newer one
-            if fitted is not self._fitted:
+    def _go_over(self, fit: Fit, keys: NDArray[np.int64], settings: MapSettings, began: MapSettings) -> None:
+        """Changes to another map. What came since its fit is placed on it while the one before still serves."""
+        self._clusters.stage(fit.fitted.version, keys, fit.positions)
+        came = [self._newcomers(fit.fitted, fit.fitted.newest_key)]
+        while len(came[-1][0]) > PLACED_AT_ONCE:
+            came.append(self._newcomers(fit.fitted, int(came[-1][0][-1])))
+        with self._turn:
+            through = max([fit.fitted.newest_key, *(int(part[-1]) for part, _ in came if len(part))])
+            came.append(self._newcomers(fit.fitted, through))
+            new_keys, new_positions = (np.concatenate(parts) for parts in zip(*came, strict=True))
+            now = self._index.now()
+            gone = np.setdiff1d(np.concatenate([keys, new_keys]), now.keys[now.live], assume_unique=True)
+            stays = ~np.isin(new_keys, gone)
+            if self._clusters.settings != began:  # they were clustered by others since, which stay
+                settings = replace(self._clusters.settings, perplexity=settings.perplexity)
+            save_map(fit.fitted, self._path)
+            self._clusters.adopt(
+                fit.fitted.version, settings, (keys, fit.positions), (new_keys[stays], new_positions[stays]), gone
+            )
+            self._fitted = fit.fitted
+            self._placed_through = int(new_keys[-1]) if len(new_keys) else through
+            self._far.clear()
+
+    def _newcomers(self, fitted: FittedMap, key: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Keys (N,) of the items that are newer than a key, and where they fall on a map (N, 2)."""
+        rows, now = self._rows_behind(key)
+        parts = [rows[start : start + PLACED_AT_ONCE] for start in range(0, len(rows), PLACED_AT_ONCE)]
+        positions = [fitted.place(now.vectors[part]) for part in parts]
+        return now.keys[rows], np.concatenate([np.empty((0, 2)), *positions])
+
+    def _rows_behind(self, key: int) -> tuple[NDArray[np.int64], Generation]:
+        """The rows of items that are newer than a key, and the generation that they are of."""
+        now = self._index.now()
+        start = int(np.searchsorted(now.keys, key, side="right"))
+        return start + np.flatnonzero(now.live[start:]), now
+
+    def _step(self, removed: set[int] | None) -> None:
+        """Takes up to `PLACED_AT_ONCE` new items into the clusters, and `removed` ones out; None: find out which."""
+        with self._turn:
+            view = self._clusters.view
+            if view is None:
                 return
-            now, through = self._index.now(), self._newest_key
+            if removed is None:
+                now = self._index.now()
+                gone = np.setdiff1d(view.snapshot.keys, now.keys[now.live], assume_unique=True)
+                self._placed_through = int(view.snapshot.keys.max(initial=0))
+            else:
+                gone = np.array(sorted(removed), np.int64)
+            rows, now = self._rows_behind(self._placed_through)
+            rows = rows[:PLACED_AT_ONCE] if self._fitted is not None else rows[:0]
+            if not len(rows) and not len(gone):
+                return
+            vectors = now.vectors[rows]
             with self._metrics.stage("map_place"):
-                _, keys, vectors = await asyncio.to_thread(_items, now)
-                self._view = await asyncio.to_thread(view_of, fitted, keys, vectors, self._settings, self._view)
-            while self._unplaced and self._unplaced[0][0] <= through:
-                self._unplaced.popleft()
+                positions = np.empty((0, 2)) if self._fitted is None else self._fitted.place(vectors)
+                self._clusters.update(now.keys[rows], positions, gone)
+            if len(rows):
+                self._placed_through = int(now.keys[rows[-1]])
+                self._judge(vectors)
+
+    def _judge(self, vectors: FloatArray) -> None:
+        assert self._fitted is not None
+        some = vectors[:: -(-len(vectors) // JUDGED_AT_ONCE)]
+        # Where most items are there twice the reach is 0, and float32 products of equal vectors are off by this much.
+        reach = max(self._fitted.reach, 1e-6)
+        self._far.extend((distances_to_nearest(self._fitted.vectors, some) > reach).tolist())
+
+    async def _recluster(self, settings: MapSettings) -> MapState:
+        def run() -> None:
+            with self._turn:
+                self._clusters.recluster(settings)
+
+        with self._metrics.stage("recluster"):
+            await asyncio.to_thread(run)
+        self._tell()
+        return self.state()
+
+    def _tell(self) -> None:
+        while self._unplaced and self._unplaced[0][0] <= self._placed_through:
+            self._unplaced.popleft()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _is_behind(self) -> bool:
+        return self._fitted is not None and len(self._rows_behind(self._placed_through)[0]) > 0
+
+    def _load(self) -> None:
+        self._clusters.load()
+        self._fitted = load_map(self._path, self._record.dim, self._clusters.version)
+        self._loaded = True
+        self._step(None)
+
+    def _check_loaded(self) -> None:
+        if not self._loaded:
+            raise PreconditionError(
+                f"collection: the clusters of {self._record.name!r} are being read; try again later"
+            )
 
     def _fit_is_due(self) -> bool:
-        _, keys, _ = _items(self._index.now())
+        now, settings = self._index.now(), self._clusters.settings
+        if len(now) < settings.min_samples:
+            return False
         if self._fitted is None:
-            return len(keys) >= self._settings.min_samples
-        added = int((keys > self._fitted.newest_key).sum())
-        removed = self._fitted.item_count - (len(keys) - added)
-        return added + removed >= REFIT_SHARE * self._fitted.item_count and len(keys) >= self._settings.min_samples
+            return True
+        added = int(np.count_nonzero(now.live[np.searchsorted(now.keys, self._fitted.newest_key, side="right") :]))
+        removed = self._fitted.item_count - (len(now) - added)
+        return added + removed >= REFIT_SHARE * self._fitted.item_count or self._drift() > REFIT_DRIFT
 
-    def _pending(self) -> int:
-        if not self._unplaced:
-            return 0
+    def _drift(self) -> float:
+        far = list(self._far)
+        return sum(far) / len(far) if len(far) >= JUDGED_AT_LEAST else 0.0
+
+    def _pending(self, view: ClusterView) -> int:
         now = self._index.now()
-        return len(now) - (0 if self._view is None else len(_placed(self._view, now)[1]))
+        return int(np.count_nonzero(now.live)) - int(np.count_nonzero(now.live[view.rows_of(now.keys)[1]]))
 
     async def _pause_in_changes(self) -> None:
         begun = time.monotonic()
@@ -262,21 +383,13 @@ class LivingMap:
             await asyncio.sleep(SETTLE_SECONDS)
 
     def _lag(self) -> float:
-        if not self._unplaced or len(self._index) < self._settings.min_samples:
+        if not self._unplaced or len(self._index) < self._clusters.settings.min_samples:
             return 0.0
         return time.monotonic() - self._unplaced[0][1]
 
 
-def _items(now: Generation) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Rows, keys and vectors of the items of a generation."""
+def _items(now: Generation) -> tuple[NDArray[np.int64], FloatArray]:
+    """Keys and vectors of the items of a generation."""
     if len(now) == len(now.keys):
-        return np.arange(len(now)), now.keys, now.vectors
-    rows = np.flatnonzero(now.live)
-    return rows, now.keys[rows], now.vectors[rows]
-
-
-def _placed(view: ClusterView, now: Generation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the items of a generation that are on a map are: their places in the view, and their rows."""
-    _, on_map, rows = np.intersect1d(view.keys, now.keys, assume_unique=True, return_indices=True)
-    there = now.live[rows]
-    return on_map[there], rows[there]
+        return now.keys, now.vectors
+    return now.keys[now.live], now.vectors[now.live]

@@ -52,6 +52,22 @@ def interaction_start(token: str) -> tuple[float, str] | None:
         raise InvalidError("page_token: is no next_page_token of a list of interactions") from error
 
 
+def event_token(number: int) -> str:
+    """The token to go on behind the event of a number."""
+    return page_token(f"event {number}")
+
+
+def event_start(token: str, *, from_start: bool) -> int | None:
+    """The number of the event behind which a feed begins; None for the present moment."""
+    if not token:
+        return 0 if from_start else None
+    text = page_start(token) or ""
+    number = text.removeprefix("event ")
+    if number == text or not number.isdecimal() or len(number) > 18:
+        raise InvalidError("resume_token: is no resume_token of WatchClusters; allowed is one as it came, or none")
+    return int(number)
+
+
 def search_page_token(request: search_pb2.SearchRequest, behind: Behind | None) -> str:
     """The token of the page behind an answer to `request`; empty where nothing is left."""
     if behind is None:
@@ -80,8 +96,9 @@ def _place(similarity: float, item_id: str) -> tuple[float, str]:
 
 
 def _digest(request: search_pb2.SearchRequest) -> str:
-    """Tells searches apart, whatever their page and its size."""
+    """Tells searches apart, whatever their page, its size, and what is explained of it."""
     same = search_pb2.SearchRequest()
     same.CopyFrom(request)
     same.page_token, same.k = "", 0
+    same.ClearField("explain")
     return hashlib.sha256(same.SerializeToString(deterministic=True)).hexdigest()[:16]

@@ -21,7 +21,8 @@ from grpc_reflection.v1alpha import reflection
 from farnear_service.errors import PreconditionError
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import Pipeline
-from farnear_service.rpc.servicers import Clusters, Collections, Explain, Items, Recommend, Search
+from farnear_service.rpc.clusters import Clusters
+from farnear_service.rpc.servicers import Collections, Explain, Items, Recommend, Search
 from farnear_service.rpc.status import StatusInterceptor
 
 MAX_MESSAGE_BYTES = 68 * 1024 * 1024  # 64 MiB of images and what goes with them
@@ -43,6 +44,7 @@ class RpcServer:
     """Serves a pipeline; begin with `start`, end with `drain`."""
 
     def __init__(self, pipeline: Pipeline, metrics: Metrics, *, max_concurrent: int = 1000) -> None:
+        self._pipeline = pipeline
         self._server = grpc.aio.server(
             interceptors=[StatusInterceptor(metrics)],
             maximum_concurrent_rpcs=max_concurrent,
@@ -80,6 +82,7 @@ class RpcServer:
     async def drain(self, grace_seconds: float) -> None:
         """Tells health checks to look elsewhere, takes no new calls, and gives those under way time to end."""
         await self._health.enter_graceful_shutdown()
+        self._pipeline.catalog.end_watches()
         await self._server.stop(grace_seconds)
 
     async def wait(self) -> None:

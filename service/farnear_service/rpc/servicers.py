@@ -1,4 +1,4 @@
-"""The six services of the contract, each a thin turn of words around the pipeline."""
+"""The services of the contract but that for clusters, each a thin turn of words around the pipeline."""
 
 import asyncio
 import time
@@ -7,8 +7,6 @@ from typing import Any, TypeAlias
 
 import grpc
 from farnear.v1 import (
-    clusters_pb2,
-    clusters_pb2_grpc,
     collections_pb2,
     collections_pb2_grpc,
     explain_pb2,
@@ -21,16 +19,15 @@ from farnear.v1 import (
     search_pb2_grpc,
 )
 
-from farnear_service.clusters import NOISE
 from farnear_service.errors import InvalidError
 from farnear_service.pipeline import Answer, Pipeline
-from farnear_service.rpc import conditions, pages, wire
+from farnear_service.rpc import conditions, heatmaps, hits, pages, wire
 from farnear_service.rpc.status import item_error
+from farnear_service.types import ExplainTarget
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 STREAM_DEPTH = 4  # batches of one stream that wait for their answer
-MAP_CHUNK = 5000  # points in one message of GetMap, some hundred kilobytes
 
 
 class Collections(collections_pb2_grpc.CollectionsServiceServicer):
@@ -178,68 +175,17 @@ class Search(search_pb2_grpc.SearchServiceServicer):
             request.k,
             where=conditions.where(request),
             behind=pages.search_page_start(request),
+            explain=heatmaps.explain_hits(request.explain) if request.HasField("explain") else None,
         )
         pageable = len(request.queries) == 1
         return search_pb2.SearchResponse(
             results=[
-                wire.search_message(
+                hits.search_message(
                     answer,
                     pages.search_page_token(request, answer.behind) if pageable and isinstance(answer, Answer) else "",
                 )
                 for answer in results
             ]
-        )
-
-
-class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
-    """See proto/farnear/v1/clusters.proto."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-
-    async def ListClusters(
-        self, request: clusters_pb2.ListClustersRequest, context: Context
-    ) -> clusters_pb2.ListClustersResponse:
-        size = pages.page_size(request.page_size, default=1000, limit=1000)
-        after = pages.page_start(request.page_token)
-        state, summaries = await self._pipeline.clusters(request.collection)
-        names = [str(summary.cluster) for summary in summaries]
-        if after is not None and after not in names:
-            raise InvalidError("page_token: the map has changed since that page; start again without a token")
-        start = 0 if after is None else names.index(after) + 1
-        page = summaries[start : start + size]
-        return clusters_pb2.ListClustersResponse(
-            clusters=[wire.cluster_message(summary) for summary in page],
-            noise_count=int((state.view.labels == NOISE).sum()),
-            map=wire.map_info(state),
-            next_page_token=pages.page_token(str(page[-1].cluster)) if start + size < len(summaries) else "",
-        )
-
-    async def Assign(self, request: clusters_pb2.AssignRequest, context: Context) -> clusters_pb2.AssignResponse:
-        placement = await self._pipeline.assign(request.collection, wire.query(request.query))
-        return clusters_pb2.AssignResponse(
-            cluster=placement.cluster,
-            core_distance=placement.core_distance,
-            x=placement.position[0],
-            y=placement.position[1],
-            map_version=placement.map_version,
-        )
-
-    async def GetMap(
-        self, request: clusters_pb2.GetMapRequest, context: Context
-    ) -> AsyncIterator[clusters_pb2.GetMapResponse]:
-        points = await asyncio.to_thread(self._pipeline.catalog.live(request.collection).map.points)
-        for start in range(0, len(points.item_ids), MAP_CHUNK):
-            yield wire.map_chunk(points, slice(start, start + MAP_CHUNK))
-
-    async def Recluster(
-        self, request: clusters_pb2.ReclusterRequest, context: Context
-    ) -> clusters_pb2.ReclusterResponse:
-        state = await self._pipeline.catalog.live(request.collection).map.refit()
-        return clusters_pb2.ReclusterResponse(
-            map=wire.map_info(state),
-            cluster_count=state.view.cluster_count,
-            noise_count=int((state.view.labels == NOISE).sum()),
         )
 
 
@@ -253,9 +199,11 @@ class Explain(explain_pb2_grpc.ExplainServiceServicer):
         results = await self._pipeline.explain(
             request.collection,
             [wire.query(query) for query in request.queries],
-            picture=wire.picture(request.picture),
+            target=heatmaps.target(request.target) or ExplainTarget.SELF,
+            others=[wire.query(query) for query in request.others],
+            picture=heatmaps.picture(request.picture),
         )
-        return explain_pb2.ExplainResponse(results=[wire.heatmap_message(result) for result in results])
+        return explain_pb2.ExplainResponse(results=[heatmaps.explanation_message(result) for result in results])
 
 
 class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
@@ -267,8 +215,12 @@ class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
     async def Recommend(
         self, request: recommend_pb2.RecommendRequest, context: Context
     ) -> recommend_pb2.RecommendResponse:
-        hits = await self._pipeline.recommend(request.collection, wire.wish(request, conditions.where(request)))
-        return recommend_pb2.RecommendResponse(hits=wire.hit_messages(hits))
+        found = await self._pipeline.recommend(
+            request.collection,
+            wire.wish(request, conditions.where(request)),
+            explain=heatmaps.explain_hits(request.explain) if request.HasField("explain") else None,
+        )
+        return recommend_pb2.RecommendResponse(hits=hits.hit_messages(found))
 
     async def RecordInteractions(
         self, request: recommend_pb2.RecordInteractionsRequest, context: Context

@@ -1,14 +1,12 @@
 """The words of the contract to those of the service, and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
 from farnear.v1 import (
-    clusters_pb2,
     collections_pb2,
-    explain_pb2,
     items_pb2,
     recommend_pb2,
     search_pb2,
@@ -16,21 +14,16 @@ from farnear.v1 import (
 )
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from farnear_service.errors import InvalidError, ServiceError
+from farnear_service.errors import InvalidError
 from farnear_service.filters import Filter
-from farnear_service.pipeline import Answer, ClusterSummary, KeptImage, MapPoints, MapState, Mode, Wish
-from farnear_service.rpc.status import item_error
+from farnear_service.pipeline import KeptImage, Mode, Wish
 from farnear_service.store import Activation
 from farnear_service.types import (
     Attributes,
     AttributeType,
     AttributeValue,
-    Certificate,
     Collection,
     Direction,
-    Heatmap,
-    Hit,
-    Hits,
     Image,
     ImageRetention,
     IndexKind,
@@ -95,21 +88,12 @@ _DIRECTIONS = {
 
 def retention(value: int) -> ImageRetention:
     """Raises InvalidError for a value that this version does not know."""
-    return _known("image_retention", value, _RETENTIONS)
+    return known("image_retention", value, _RETENTIONS)
 
 
 def direction(value: int) -> Direction:
     """Raises InvalidError for UNSPECIFIED and for a value that this version does not know."""
-    return _known("direction", value, _DIRECTIONS)
-
-
-def picture(value: int) -> bool:
-    """Whether an overlay is wanted."""
-    return _known(
-        "picture",
-        value,
-        {explain_pb2.HEATMAP_PICTURE_UNSPECIFIED: False, explain_pb2.HEATMAP_PICTURE_OVERLAY: True},
-    )
+    return known("direction", value, _DIRECTIONS)
 
 
 def query(message: types_pb2.Query) -> Query | None:
@@ -170,17 +154,17 @@ def attribute(field: str, message: types_pb2.AttributeValue) -> AttributeValue:
 
 def attribute_messages(attributes: Attributes) -> dict[str, types_pb2.AttributeValue]:
     """The attributes of an item."""
-    return {name: _attribute_message(value) for name, value in attributes.items()}
+    return {name: attribute_message(value) for name, value in attributes.items()}
 
 
 def schema(message: Mapping[str, int]) -> Schema:
     """Declared attributes; raises InvalidError for UNSPECIFIED and for a type that this version does not know."""
-    return {name: _known(f"attributes[{name!r}]", value, _ATTRIBUTE_TYPES) for name, value in message.items()}
+    return {name: known(f"attributes[{name!r}]", value, _ATTRIBUTE_TYPES) for name, value in message.items()}
 
 
 def index_settings(message: collections_pb2.IndexSettings) -> IndexSettings:
     """How a collection is to be searched."""
-    kind = _known("index.kind", message.kind, _INDEX_KINDS)
+    kind = known("index.kind", message.kind, _INDEX_KINDS)
     return IndexSettings(kind=kind, target_recall=message.target_recall or IndexSettings().target_recall)
 
 
@@ -188,7 +172,7 @@ def wish(request: recommend_pb2.RecommendRequest, where: Filter | None) -> Wish:
     """What is to be recommended, among the items that match `where`."""
     return Wish(
         k=request.k,
-        mode=_known("mode", request.mode, _MODES),
+        mode=known("mode", request.mode, _MODES),
         novelty=request.novelty if request.HasField("novelty") else None,
         user=request.user,
         liked=tuple(query(one) for one in request.liked),
@@ -202,13 +186,13 @@ def wish(request: recommend_pb2.RecommendRequest, where: Filter | None) -> Wish:
 def interaction(message: recommend_pb2.Interaction, now: float) -> Interaction:
     """What a user did with an item, `now` where no time is given."""
     time = _datetime("interactions.time", message.time).timestamp() if message.HasField("time") else now
-    return Interaction(item_id=message.item_id, opinion=_known("opinion", message.opinion, _OPINIONS), time=time)
+    return Interaction(item_id=message.item_id, opinion=known("opinion", message.opinion, _OPINIONS), time=time)
 
 
 def interaction_message(record: Interaction) -> recommend_pb2.Interaction:
     """What a user did with an item."""
     return recommend_pb2.Interaction(
-        item_id=record.item_id, opinion=_OPINION_NAMES[record.opinion], time=_timestamp(record.time)
+        item_id=record.item_id, opinion=_OPINION_NAMES[record.opinion], time=timestamp(record.time)
     )
 
 
@@ -222,7 +206,7 @@ def collection_message(
         bundle_digest=record.bundle_digest,
         item_count=item_count,
         embedding_dim=record.dim,
-        create_time=_timestamp(record.created),
+        create_time=timestamp(record.created),
         image_retention=_RETENTION_NAMES[record.retention],
         attributes={name: _ATTRIBUTE_TYPE_NAMES[kind] for name, kind in record.schema.items()},
         index=collections_pb2.IndexSettings(
@@ -246,7 +230,7 @@ def item_message(item: Item) -> types_pb2.Item:
         item_id=item.item_id,
         label=item.label,
         cluster=item.cluster,
-        create_time=_timestamp(item.created),
+        create_time=timestamp(item.created),
         has_image=item.has_image,
         attributes=attribute_messages(item.attributes),
         source_uri=item.source_uri,
@@ -258,82 +242,8 @@ def image_message(kept: KeptImage) -> items_pb2.GetItemImageResponse:
     return items_pb2.GetItemImageResponse(image=kept.data, media_type=kept.media_type, original=kept.original)
 
 
-def search_message(answer: Answer | ServiceError, next_page_token: str) -> search_pb2.SearchResult:
-    """The answer to one query."""
-    if isinstance(answer, ServiceError):
-        return search_pb2.SearchResult(error=item_error(answer))
-    similar, divergent = answer.result.similar, answer.result.divergent
-    return search_pb2.SearchResult(
-        similar=hit_messages(similar.hits) if similar else (),
-        divergent=hit_messages(divergent.hits) if divergent else (),
-        certificate=_certificate(similar or divergent),
-        divergent_certificate=_certificate(divergent),
-        next_page_token=next_page_token,
-    )
-
-
-def heatmap_message(result: Heatmap | ServiceError) -> explain_pb2.ExplainResult:
-    """The answer to one query."""
-    if isinstance(result, ServiceError):
-        return explain_pb2.ExplainResult(error=item_error(result))
-    height, width = result.values.shape
-    return explain_pb2.ExplainResult(
-        heatmap=explain_pb2.Heatmap(
-            height=height, width=width, values=result.values.ravel().tolist(), picture_png=result.picture
-        )
-    )
-
-
-def map_info(state: MapState) -> clusters_pb2.MapInfo:
-    """How the standing map was made."""
-    return clusters_pb2.MapInfo(
-        version=state.view.fitted.version,
-        item_count=len(state.view.keys),
-        pending_count=state.pending,
-        eps=state.settings.eps,
-        min_samples=state.settings.min_samples,
-        perplexity=state.view.fitted.perplexity,
-    )
-
-
-def cluster_message(summary: ClusterSummary) -> clusters_pb2.Cluster:
-    """One cluster."""
-    return clusters_pb2.Cluster(
-        cluster=summary.cluster,
-        size=summary.size,
-        core_count=summary.core_count,
-        medoid_item_id=summary.medoid,
-        classes=[clusters_pb2.ClassCount(label=label, count=count) for label, count in summary.classes],
-    )
-
-
-def map_chunk(points: MapPoints, rows: slice) -> clusters_pb2.GetMapResponse:
-    """Some of the points of a map."""
-    return clusters_pb2.GetMapResponse(
-        item_ids=points.item_ids[rows],
-        xs=points.positions[rows, 0].tolist(),
-        ys=points.positions[rows, 1].tolist(),
-        clusters=points.clusters[rows].tolist(),
-        labels=points.labels[rows],
-        map=map_info(points.state),
-    )
-
-
-def _certificate(found: Hits | None) -> search_pb2.Certificate | None:
-    if found is None:
-        return None
-    if found.certificate is None:
-        return search_pb2.Certificate(exact=True)
-    certificate: Certificate = found.certificate
-    return search_pb2.Certificate(
-        recall=certificate.recall,
-        calibration_k=certificate.k,
-        calibration_queries=certificate.queries,
-        calibration_time=_timestamp(certificate.time),
-    )
-
-
-def _attribute_message(value: AttributeValue) -> types_pb2.AttributeValue:
+def attribute_message(value: AttributeValue) -> types_pb2.AttributeValue:
+    """One value of an attribute."""
     match value:
         case bool():
             return types_pb2.AttributeValue(bool_value=value)
@@ -347,15 +257,8 @@ def _attribute_message(value: AttributeValue) -> types_pb2.AttributeValue:
             return types_pb2.AttributeValue(number_value=value)
 
 
-def hit_messages(hits: Sequence[Hit]) -> list[search_pb2.Hit]:
-    """Hits in order, with their ranks."""
-    return [
-        search_pb2.Hit(rank=rank, item_id=hit.item_id, similarity=hit.similarity, label=hit.label, cluster=hit.cluster)
-        for rank, hit in enumerate(hits, 1)
-    ]
-
-
-def _known(field: str, value: int, table: Mapping[Any, T]) -> T:
+def known(field: str, value: int, table: Mapping[Any, T]) -> T:
+    """What a number stands for; raises InvalidError for one that is not in the table."""
     if value not in table:
         raise InvalidError(f"{field}: is {value}; allowed are {', '.join(str(key) for key in table)}")
     return table[value]
@@ -368,7 +271,8 @@ def _datetime(field: str, message: Timestamp) -> datetime:
         raise InvalidError(f"{field}: is no timestamp of the years 1 to 9999") from error
 
 
-def _timestamp(seconds: float) -> Timestamp:
+def timestamp(seconds: float) -> Timestamp:
+    """A time, in Unix seconds."""
     message = Timestamp()
     message.FromNanoseconds(round(seconds * 1e9))
     return message

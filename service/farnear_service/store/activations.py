@@ -80,8 +80,8 @@ class Activations(Database):
         """Ends a move: its vectors take the place of the old ones in one transaction; returns the collection as it is.
 
         The collection gets a new key and the items keep theirs: what was derived from the old vectors is filed under a
-        key that is gone. Histories of users stay. Raises PreconditionError where no move is under way, or while an item
-        has no new vector.
+        key that is gone. Histories of users and of clusters stay. Raises PreconditionError where no move is under way,
+        or while an item has no new vector.
         """
         with self._transaction() as connection:
             activation = _activation(connection, collection)
@@ -104,6 +104,7 @@ class Activations(Database):
                 (key, collection.key),
             )
             connection.execute("UPDATE interactions SET collection = ? WHERE collection = ?", (key, collection.key))
+            connection.execute("UPDATE clusterings SET collection = ? WHERE collection = ?", (key, collection.key))
             connection.execute("DELETE FROM collections WHERE key = ?", (collection.key,))
             connection.execute("UPDATE collections SET name = ? WHERE key = ?", (collection.name, key))
             return next(one for one in read_collections(connection) if one.key == key)

@@ -43,5 +43,33 @@ def _attributes_interactions_activations(connection: sqlite3.Connection) -> None
         connection.execute(statement)
 
 
+def _clusterings(connection: sqlite3.Connection) -> None:
+    for statement in (
+        # With a key of its own, so that a collection that moves to another bundle takes all of it along in one row.
+        "CREATE TABLE clusterings (key INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " collection INTEGER NOT NULL UNIQUE REFERENCES collections (key) ON DELETE CASCADE,"
+        " version INTEGER NOT NULL DEFAULT 0, eps REAL, min_samples INTEGER, perplexity REAL,"
+        " next_id INTEGER NOT NULL DEFAULT 0)",
+        # Items that are gone stay until the clusters have taken notice: till then they are part of what they were.
+        "CREATE TABLE placements (clustering INTEGER NOT NULL REFERENCES clusterings (key) ON DELETE CASCADE,"
+        " version INTEGER NOT NULL, item INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL,"
+        " PRIMARY KEY (clustering, version, item)) WITHOUT ROWID",
+        "CREATE TABLE cluster_identities (clustering INTEGER NOT NULL REFERENCES clusterings (key) ON DELETE CASCADE,"
+        " cluster INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY (clustering, cluster)) WITHOUT ROWID",
+        "CREATE TABLE cluster_events (number INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " clustering INTEGER NOT NULL REFERENCES clusterings (key) ON DELETE CASCADE, time REAL NOT NULL,"
+        " version INTEGER NOT NULL, change TEXT NOT NULL, cluster INTEGER NOT NULL, size INTEGER NOT NULL,"
+        " size_before INTEGER NOT NULL, parents TEXT NOT NULL)",
+        "CREATE INDEX cluster_events_in_order ON cluster_events (clustering, number)",
+        "CREATE INDEX cluster_sizes_in_order ON cluster_events (clustering, number)"
+        " WHERE change IN ('grown', 'shrunk')",
+    ):
+        connection.execute(statement)
+
+
 # Entry i takes a store from version i to version i + 1 (PRAGMA user_version). One that was released stays as it is.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _attributes_interactions_activations)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _first,
+    _attributes_interactions_activations,
+    _clusterings,
+)

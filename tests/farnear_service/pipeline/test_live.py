@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from farnear_service.clusters import MapSettings
 from farnear_service.errors import InvalidError, NotFoundError, PreconditionError
+from farnear_service.maps import MapSettings
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import LiveCollection
 from farnear_service.store import Row, Store

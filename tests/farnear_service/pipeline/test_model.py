@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,10 +6,13 @@ import numpy as np
 import onnx
 import pytest
 from farnear_service.bundle import load_bundle
+from farnear_service.embedder import Embedder
 from farnear_service.errors import InvalidError, PreconditionError, ServiceError
-from farnear_service.image import ImageLimits, decode
+from farnear_service.image import ImageLimits, decode, draw
 from farnear_service.metrics import Metrics
+from farnear_service.pipeline import model as model_module
 from farnear_service.pipeline.model import Model, ModelSettings
+from farnear_service.types import HeatmapPicture
 from onnx import numpy_helper
 
 
@@ -45,8 +49,56 @@ async def test_a_bundle_without_a_torch_program_cannot_explain(
 ) -> None:
     model = model_of(tiny_bundle)
     with pytest.raises(PreconditionError, match=r"bundle 'tiny': has no explain\.pt2"):
-        await model.explain([await model.decode(make_picture(1))], picture=False)
-    assert await model.explain([], picture=False) == []
+        await model.explain([await model.decode(make_picture(1))], [None])
+    assert await model.explain([], []) == []
+
+
+async def test_images_alone_and_in_pairs_are_explained_in_one_call(
+    heatmap_bundle: Path, make_picture: Callable[[int], bytes]
+) -> None:
+    metrics = Metrics()
+    model = model_of(heatmap_bundle, metrics)
+    embedder = Embedder(load_bundle(heatmap_bundle), threads=1)
+    images = [await model.decode(make_picture(seed)) for seed in range(70)]  # more than a batch of either kind
+    target = np.array([0, 1, 0, 0], np.float32)
+    targets = [None if place % 2 else target for place in range(70)]
+    found = await model.explain(images, targets)
+    assert metrics.registry.get_sample_value("farnear_stage_seconds_count", {"stage": "explain"}) == 1
+    for image, one, heatmap in zip(images, targets, found, strict=True):
+        if one is None:
+            (expected,) = embedder.heatmaps([image.pixels])
+        else:
+            (expected,) = embedder.pair_heatmaps([image.pixels], one[None])
+        np.testing.assert_allclose(heatmap.values, expected, atol=1e-5 * np.abs(expected).max())
+        assert heatmap.picture == b""
+    for form in HeatmapPicture:
+        (drawn, _) = await model.explain(images[:2], targets[:2], picture=form)
+        assert drawn.picture == draw(images[0].data, drawn.values, ImageLimits(), form)
+
+
+async def test_torch_explains_where_it_is_told_to_or_the_graph_does_not(
+    heatmap_bundle: Path,
+    tmp_path: Path,
+    seal_bundle: Callable[[Path], str],
+    make_picture: Callable[[int], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def by_torch(value: float) -> Callable[..., list[np.ndarray]]:
+        return lambda _, images, *targets: [np.full((1, 1), value, np.float32)] * len(images)
+
+    monkeypatch.setattr(model_module.Explainer, "heatmaps", by_torch(1))
+    monkeypatch.setattr(model_module.Explainer, "pair_heatmaps", by_torch(2))
+    # As it was written before graphs gave pairs.
+    older = shutil.copytree(heatmap_bundle, tmp_path / "older")
+    description = (older / "bundle.json").read_text()
+    (older / "bundle.json").write_text(description.replace('"pair_closed_form": true', '"other": true'))
+    seal_bundle(older)
+    told = Model(load_bundle(heatmap_bundle), ModelSettings(explain_with_torch=True), Metrics())
+    for model, shapes in ((told, [(1, 1), (1, 1)]), (model_of(older), [(4, 4), (1, 1)])):
+        image = await model.decode(make_picture(1))
+        found = await model.explain([image, image], [None, np.array([1, 0, 0, 0], np.float32)])
+        assert [heatmap.values.shape for heatmap in found] == shapes
+        assert found[1].values[0, 0] == 2
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])

@@ -16,14 +16,13 @@ from farnear_service.errors import (
     OverloadedError,
     PreconditionError,
 )
-from farnear_service.image import ImageLimits, decode
+from farnear_service.image import ImageLimits
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import Answer, Limits, Pipeline
 from farnear_service.pipeline import model as model_module
 from farnear_service.store import Contents, Store
 from farnear_service.types import (
     Direction,
-    Heatmap,
     Hit,
     Image,
     ImageRetention,
@@ -178,7 +177,7 @@ async def test_unknown_names_are_told(opened: Opened, make_picture: MakePicture)
             pipeline.items("none", after=None, limit=1),
             pipeline.search("none", [query], Direction.BOTH, 1),
             pipeline.assign("none", query),
-            pipeline.explain("none", [query], picture=False),
+            pipeline.explain("none", [query]),
             pipeline.clusters("none"),
         ):
             with pytest.raises(NotFoundError, match="collection: there is no 'none'"):
@@ -250,7 +249,7 @@ async def test_the_sizes_of_batches_are_limited(opened: Opened) -> None:
             (pipeline.delete_items("cells", []), "item_ids: has 0 entries"),
             (pipeline.search("cells", [query] * 3, Direction.BOTH, 1), "queries: has 3 entries"),
             (pipeline.search("cells", [], Direction.BOTH, 1), "queries: has 0 entries"),
-            (pipeline.explain("cells", [query] * 2, picture=False), "queries: has 2 entries"),
+            (pipeline.explain("cells", [query] * 2), "queries: has 2 entries"),
         ):
             with pytest.raises(InvalidError, match=told):
                 await work
@@ -457,7 +456,7 @@ async def test_a_deleted_collection_leaves_no_map_and_no_metrics(
     async with opened(metrics=metrics) as pipeline:
         await made(pipeline)
         await pipeline.upsert("cells", scattered(pipeline, 20))
-        await pipeline.catalog.live("cells").map.refit()
+        await pipeline.catalog.live("cells").map.recluster()
         assert len(list((tmp_path / "data" / "maps").iterdir())) == 1
         assert metrics.registry.get_sample_value("farnear_items", {"collection": "cells"}) == 20
         await pipeline.catalog.delete_collection("cells")
@@ -628,11 +627,11 @@ async def test_clusters_appear_in_items_and_hits_once_a_map_is_fitted(opened: Op
             with pytest.raises(PreconditionError, match="has 4 items; a map needs at least 5"):
                 await work
         await pipeline.upsert("cells", scattered(pipeline, 60))
-        state = await pipeline.catalog.live("cells").map.refit()
+        state = await pipeline.catalog.live("cells").map.recluster()
         clusters = {item.item_id: item.cluster for item in await pipeline.items("cells", after=None, limit=100)}
         assert len(clusters) == 60
         assert None not in clusters.values()
-        assert max(cluster for cluster in clusters.values() if cluster is not None) == state.view.cluster_count - 1
+        assert max(cluster for cluster in clusters.values() if cluster is not None) == max(state.view.sizes)
         hits = (await found(pipeline, ItemRef(item_id="v000"), 100)).similar
         assert {hit.item_id: hit.cluster for hit in hits} == {i: c for i, c in clusters.items() if i != "v000"}
         assert (await pipeline.item("cells", "v007")).cluster == clusters["v007"]
@@ -655,18 +654,19 @@ async def test_assign_places_what_is_asked_about_without_adding_it(opened: Opene
     async with opened() as pipeline:
         await made(pipeline)
         await pipeline.upsert("cells", scattered(pipeline, 40))
-        view = (await pipeline.catalog.live("cells").map.refit()).view
+        view = (await pipeline.catalog.live("cells").map.recluster()).view
+        now = view.snapshot
         query = scattered(pipeline, 1, seed=5)[0].content
         assert isinstance(query, Vector)
         unit = (query.values / np.linalg.norm(query.values.astype(np.float64))).astype(np.float32)
         placement = await pipeline.assign("cells", query)
-        expected = view.fitted.place(unit[None])[0]
+        expected = pipeline.catalog.live("cells").map.place(unit)
         np.testing.assert_allclose(placement.position, expected, atol=1e-4)
-        distances = np.linalg.norm(view.positions[view.core] - np.array(placement.position), axis=1)
+        distances = np.linalg.norm(now.points[now.core] - np.array(placement.position), axis=1)
         assert placement.core_distance == pytest.approx(float(distances.min()))
-        nearest = int(view.labels[view.core][distances.argmin()])
+        nearest = int(now.labels[now.core][distances.argmin()])
         assert placement.cluster == (nearest if distances.min() <= 3.0 else -1)
-        assert placement.map_version == view.fitted.version
+        assert placement.map_version == view.version
         assert pipeline.catalog.collection("cells")[1] == 40
         stored = await pipeline.assign("cells", ItemRef(item_id="v003"))
         position = view.position_of(pipeline.catalog.store.item(pipeline.catalog.live("cells").record, "v003").key)
@@ -692,7 +692,7 @@ async def test_images_are_kept_or_not_as_the_collection_says(
         assert not (await pipeline.item("dropped", "a")).has_image
         vector = Vector(values=np.ones(4, np.float32), bundle_digest=digest_of(pipeline))
         queries = [ItemRef(item_id="a"), ItemRef(item_id="nothing"), vector, None, Image(data=b"text")]
-        refusals = await pipeline.explain("dropped", queries, picture=False)
+        refusals = await pipeline.explain("dropped", queries)
         assert [type(refusal) for refusal in refusals] == [
             PreconditionError,
             NotFoundError,
@@ -703,31 +703,7 @@ async def test_images_are_kept_or_not_as_the_collection_says(
         assert "the image of 'a' is not kept" in str(refusals[0])
         assert "is a vector; allowed are image and item_id" in str(refusals[2])
         with pytest.raises(PreconditionError, match=r"has no explain\.pt2"):
-            await pipeline.explain("kept", [ItemRef(item_id="a")], picture=False)
-
-
-async def test_explain_answers_each_image_and_item_between_bad_ones(
-    opened: Opened,
-    picture_item: Callable[..., NewItem],
-    make_picture: MakePicture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def first_red_values(_: Any, images: Any) -> list[np.ndarray]:
-        return [image[:2, :3, 0].astype(np.float32) for image in images]
-
-    monkeypatch.setattr(model_module.Explainer, "heatmaps", first_red_values)
-    async with opened() as pipeline:
-        await made(pipeline)
-        await pipeline.upsert("cells", [picture_item("a", 1)])
-        queries = [Image(data=b"text"), ItemRef(item_id="a"), ItemRef(item_id="x"), Image(data=make_picture(2))]
-        for picture in (False, True):
-            results = await pipeline.explain("cells", queries, picture=picture)
-            assert [type(result) for result in results] == [InvalidError, Heatmap, NotFoundError, Heatmap]
-            for seed, result in ((1, results[1]), (2, results[3])):
-                assert isinstance(result, Heatmap)
-                pixels = decode(make_picture(seed), 16, 16, ImageLimits())
-                np.testing.assert_array_equal(result.values, pixels[:2, :3, 0])
-                assert result.picture.startswith(b"\x89PNG") == picture
+            await pipeline.explain("kept", [ItemRef(item_id="a")])
 
 
 # Opening

@@ -1,11 +1,8 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 from farnear.v1 import clusters_pb2 as clusters
 from farnear.v1 import collections_pb2 as collections
@@ -15,89 +12,18 @@ from farnear.v1 import items_pb2 as items
 from farnear.v1 import recommend_pb2 as recommend
 from farnear.v1 import search_pb2 as search
 from farnear.v1 import types_pb2 as types
-from farnear.v1.clusters_pb2_grpc import ClustersServiceStub
-from farnear.v1.collections_pb2_grpc import CollectionsServiceStub
-from farnear.v1.explain_pb2_grpc import ExplainServiceStub
-from farnear.v1.items_pb2_grpc import ItemsServiceStub
-from farnear.v1.recommend_pb2_grpc import RecommendServiceStub
-from farnear.v1.search_pb2_grpc import SearchServiceStub
 from farnear_service.errors import PreconditionError
 from farnear_service.index import Position
 from farnear_service.metrics import Metrics
-from farnear_service.pipeline import Pipeline
-from farnear_service.rpc import RpcServer, servicers
+from farnear_service.rpc import RpcServer
 from farnear_service.rpc.pages import search_page_token
 from farnear_service.rpc.server import SERVICE_NAMES
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from tests.farnear_service.rpc.conftest import Service, pages, refused
+
 Code = grpc.StatusCode
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """A server on a free port, with the stubs of a client and what is behind it."""
-
-    pipeline: Pipeline
-    metrics: Metrics
-    server: RpcServer
-    channel: grpc.aio.Channel
-    address: str
-    collections: Any
-    items: Any
-    search: Any
-    recommend: Any
-    clusters: Any
-    explain: Any
-
-    @property
-    def digest(self) -> str:
-        return self.pipeline.catalog.bundles()["tiny"].digest
-
-    def vector_item(self, item_id: str, values: Any, label: str = "") -> items.NewItem:
-        return items.NewItem(item_id=item_id, label=label, vector=self.vector(values))
-
-    def vector(self, values: Any) -> types.Vector:
-        return types.Vector(values=[float(value) for value in values], bundle_digest=self.digest)
-
-    async def put_groups(self, count: int, *, seed: int = 0) -> None:
-        """`count` items in three groups, labelled by group."""
-        made = 4 * np.eye(4)[np.arange(count) % 3] + np.random.default_rng(seed).normal(size=(count, 4))
-        new = [self.vector_item(f"v{i:03d}", vector, f"group {i % 3}") for i, vector in enumerate(made)]
-        answer = await self.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=new))
-        assert not any(result.HasField("error") for result in answer.results)
-
-
-@pytest.fixture
-async def service(opened: Callable[..., AbstractAsyncContextManager[Pipeline]]) -> AsyncIterator[Service]:
-    metrics = Metrics()
-    async with opened(metrics=metrics) as pipeline:
-        server = RpcServer(pipeline, metrics)
-        port = await server.start("127.0.0.1:0")
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            made = Service(
-                pipeline=pipeline,
-                metrics=metrics,
-                server=server,
-                channel=channel,
-                address=f"127.0.0.1:{port}",
-                collections=CollectionsServiceStub(channel),
-                items=ItemsServiceStub(channel),
-                search=SearchServiceStub(channel),
-                recommend=RecommendServiceStub(channel),
-                clusters=ClustersServiceStub(channel),
-                explain=ExplainServiceStub(channel),
-            )
-            await made.collections.CreateCollection(collections.CreateCollectionRequest(name="cells", bundle="tiny"))
-            yield made
-        await server.drain(0)
-
-
-async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
-    """Status and message that a call is refused with."""
-    with pytest.raises(grpc.aio.AioRpcError) as told:
-        await call
-    return told.value.code(), told.value.details() or ""
 
 
 # Collections
@@ -164,21 +90,6 @@ async def test_pages_of_collections(service: Service) -> None:
     code, told = await refused(service.collections.ListCollections(collections.ListCollectionsRequest(page_size=1001)))
     assert code is Code.INVALID_ARGUMENT
     assert "page_size: is 1001; allowed are 0 (for 100) to 1000" in told
-
-
-async def pages(call: Any, request: Any, field: str, size: int, **arguments: Any) -> list[str]:
-    """One field of all entries, page by page; no page is larger than asked for, and none but an only one is empty."""
-    seen: list[str] = []
-    token = ""
-    while True:
-        page = await call(request(page_size=size, page_token=token, **arguments))
-        (entries,) = [value for descriptor, value in page.ListFields() if descriptor.is_repeated] or [[]]
-        assert not size or len(entries) <= size
-        assert entries or not token
-        seen += [getattr(entry, field) for entry in entries]
-        token = page.next_page_token
-        if not token:
-            return seen
 
 
 # Items
@@ -492,81 +403,6 @@ async def test_refusals_of_search(service: Service) -> None:
         assert told in found
 
 
-# Clusters
-
-
-async def test_clusters(service: Service, quick_maps: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servicers, "MAP_CHUNK", 25)
-    by_id = types.Query(item_id="v000")
-    for call in (
-        service.clusters.ListClusters(clusters.ListClustersRequest(collection="cells")),
-        service.clusters.Assign(clusters.AssignRequest(collection="cells", query=by_id)),
-        service.clusters.Recluster(clusters.ReclusterRequest(collection="cells")),
-        service.clusters.GetMap(clusters.GetMapRequest(collection="cells")).read(),
-    ):
-        code, told = await refused(call)
-        assert (code, told) == (Code.FAILED_PRECONDITION, "collection: has 0 items; a map needs at least 5")
-    await service.put_groups(60)
-    fit = await service.clusters.Recluster(clusters.ReclusterRequest(collection="cells"))
-    assert (fit.map.item_count, fit.map.pending_count, fit.map.eps, fit.map.min_samples) == (60, 0, 3.0, 5)
-    assert fit.map.perplexity == 8
-    assert fit.cluster_count > 0
-
-    chunks = [chunk async for chunk in service.clusters.GetMap(clusters.GetMapRequest(collection="cells"))]
-    assert [len(chunk.item_ids) for chunk in chunks] == [25, 25, 10]
-    assert all(chunk.map == fit.map for chunk in chunks)
-    points = {
-        item_id: (x, y, cluster, label)
-        for chunk in chunks
-        for item_id, x, y, cluster, label in zip(
-            chunk.item_ids, chunk.xs, chunk.ys, chunk.clusters, chunk.labels, strict=True
-        )
-    }
-    assert sorted(points) == [f"v{i:03d}" for i in range(60)]
-    assert {label for *_, label in points.values()} == {"group 0", "group 1", "group 2"}
-
-    listed = await service.clusters.ListClusters(clusters.ListClustersRequest(collection="cells"))
-    assert listed.map == fit.map
-    assert len(listed.clusters) == fit.cluster_count
-    assert listed.noise_count == fit.noise_count == sum(cluster == -1 for _, _, cluster, _ in points.values())
-    assert [entry.size for entry in listed.clusters] == sorted((entry.size for entry in listed.clusters), reverse=True)
-    for entry in listed.clusters:
-        members = [item_id for item_id, (_, _, cluster, _) in points.items() if cluster == entry.cluster]
-        assert entry.size == len(members)
-        assert entry.medoid_item_id in members
-        assert 0 < entry.core_count <= entry.size
-        assert sum(one.count for one in entry.classes) == entry.size
-    numbers = [entry.cluster for entry in listed.clusters]
-    for size in (1, 2, 0):
-        found = await pages(
-            service.clusters.ListClusters, clusters.ListClustersRequest, "cluster", size, collection="cells"
-        )
-        assert found == numbers
-
-    placed = await service.clusters.Assign(clusters.AssignRequest(collection="cells", query=by_id))
-    assert (placed.x, placed.y) == pytest.approx(points["v000"][:2], rel=1e-6)
-    assert placed.map_version == fit.map.version
-    item = (await service.items.GetItem(items.GetItemRequest(collection="cells", item_id="v000"))).item
-    assert item.HasField("cluster")
-    assert item.cluster == points["v000"][2]
-    for request in (
-        clusters.ListClustersRequest(collection="cells", page_token="%"),  # noqa: S106 - of a page
-        clusters.ListClustersRequest(collection="cells", page_token="OTk5"),  # noqa: S106 - of a page: cluster 999
-        clusters.ListClustersRequest(collection="cells", page_size=1001),
-    ):
-        assert (await refused(service.clusters.ListClusters(request)))[0] is Code.INVALID_ARGUMENT
-
-
-async def test_a_client_that_goes_away_does_not_stop_a_fit(service: Service, quick_maps: None) -> None:
-    await service.put_groups(40)
-    call = service.clusters.Recluster(clusters.ReclusterRequest(collection="cells"))
-    await asyncio.sleep(0)
-    call.cancel()
-    await asyncio.gather(call, return_exceptions=True)
-    fit = await service.clusters.Recluster(clusters.ReclusterRequest(collection="cells"))
-    assert fit.map.item_count == 40
-
-
 # Explain
 
 
@@ -590,8 +426,67 @@ async def test_refusals_of_explain(service: Service, make_picture: Callable[[int
         ({"queries": [picture] * 101}, Code.INVALID_ARGUMENT),
         ({"queries": []}, Code.INVALID_ARGUMENT),
         ({"queries": [picture], "picture": 7}, Code.INVALID_ARGUMENT),
+        ({"queries": [picture], "target": 7}, Code.INVALID_ARGUMENT),
+        ({"queries": [picture], "target": explain.EXPLAIN_TARGET_PAIR_SIMILAR}, Code.INVALID_ARGUMENT),
+        ({"queries": [picture], "others": [picture]}, Code.INVALID_ARGUMENT),
     ):
         assert (await refused(call(request(collection="cells", **arguments))))[0] is code
+
+
+async def test_explain(explaining_service: Service, make_picture: Callable[[int], bytes]) -> None:
+    service = explaining_service
+    one, other = (types.Query(image=make_picture(seed)) for seed in (1, 2))
+    answer = await service.explain.Explain(explain.ExplainRequest(collection="cells", queries=[one]))
+    (result,) = answer.results
+    assert (result.heatmap.height, result.heatmap.width, len(result.heatmap.values)) == (4, 4, 16)
+    assert 0 <= result.heatmap.least < result.heatmap.greatest == max(result.heatmap.values)
+    assert not result.HasField("other_heatmap")
+    answer = await service.explain.Explain(
+        explain.ExplainRequest(
+            collection="cells",
+            queries=[one],
+            others=[other],
+            target=explain.EXPLAIN_TARGET_PAIR_DIVERGENT,
+            picture=explain.HEATMAP_PICTURE_HEATMAP,
+        )
+    )
+    (result,) = answer.results
+    for heatmap in (result.heatmap, result.other_heatmap):
+        assert heatmap.least == min(heatmap.values) < 0 < heatmap.greatest
+        assert heatmap.picture_png.startswith(b"\x89PNG")
+    assert -1 < result.similarity < 1
+
+
+async def test_hits_are_explained(explaining_service: Service, make_picture: Callable[[int], bytes]) -> None:
+    service = explaining_service
+    new = [items.NewItem(item_id=f"{seed}", image=make_picture(seed)) for seed in range(3)]
+    await service.items.UpsertItems(items.UpsertItemsRequest(collection="cells", items=new))
+    request = search.SearchRequest(
+        collection="cells",
+        queries=[types.Query(item_id="0")],
+        direction=search.DIRECTION_SIMILAR,
+        k=1,
+        explain=explain.ExplainHits(picture=explain.HEATMAP_PICTURE_OVERLAY),
+    )
+    (result,) = (await service.search.Search(request)).results
+    assert result.similar[0].HasField("query_heatmap")
+    assert result.similar[0].heatmap.picture_png.startswith(b"\x89PNG")
+    request.page_token = result.next_page_token
+    request.ClearField("explain")  # a next page need not be explained
+    (result,) = (await service.search.Search(request)).results
+    assert not result.similar[0].HasField("heatmap")
+    answer = await service.recommend.Recommend(
+        recommend.RecommendRequest(
+            collection="cells",
+            liked=[types.Query(item_id="0")],
+            mode=recommend.RECOMMEND_MODE_SIMILAR,
+            k=2,
+            explain=explain.ExplainHits(),
+        )
+    )
+    assert [hit.heatmap.height for hit in answer.hits] == [4, 4]
+    request.explain.target = 7
+    assert (await refused(service.search.Search(request)))[0] is Code.INVALID_ARGUMENT
 
 
 # The server

@@ -3,20 +3,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from farnear.v1 import collections_pb2, explain_pb2, items_pb2, recommend_pb2, search_pb2, types_pb2
-from farnear_service.errors import InvalidError, NotFoundError
+from farnear.v1 import collections_pb2, items_pb2, recommend_pb2, search_pb2, types_pb2
+from farnear_service.errors import InvalidError
 from farnear_service.filters import Exists
-from farnear_service.pipeline import Answer, KeptImage, Mode, Wish
+from farnear_service.pipeline import KeptImage, Mode, Wish
 from farnear_service.rpc import wire
 from farnear_service.store import Activation
 from farnear_service.types import (
     AttributeType,
-    Certificate,
     Collection,
     Direction,
-    Heatmap,
-    Hit,
-    Hits,
     Image,
     ImageRetention,
     IndexKind,
@@ -25,7 +21,6 @@ from farnear_service.types import (
     Item,
     ItemRef,
     Opinion,
-    SearchResult,
     Vector,
 )
 
@@ -59,16 +54,12 @@ def test_directions() -> None:
             wire.direction(value)
 
 
-def test_retentions_and_pictures() -> None:
+def test_retentions() -> None:
     assert wire.retention(collections_pb2.IMAGE_RETENTION_UNSPECIFIED) is ImageRetention.ORIGINAL
     assert wire.retention(collections_pb2.IMAGE_RETENTION_ORIGINAL) is ImageRetention.ORIGINAL
     assert wire.retention(collections_pb2.IMAGE_RETENTION_NONE) is ImageRetention.NONE
     with pytest.raises(InvalidError, match="image_retention: is 9"):
         wire.retention(9)
-    assert not wire.picture(explain_pb2.HEATMAP_PICTURE_UNSPECIFIED)
-    assert wire.picture(explain_pb2.HEATMAP_PICTURE_OVERLAY)
-    with pytest.raises(InvalidError, match="picture: is 2"):
-        wire.picture(2)
 
 
 def test_items_and_collections() -> None:
@@ -193,39 +184,3 @@ def test_interactions() -> None:
 def test_kept_images() -> None:
     message = wire.image_message(KeptImage(data=b"x", media_type="image/png", original=True))
     assert (message.image, message.media_type, message.original) == (b"x", "image/png", True)
-
-
-def test_search_results() -> None:
-    hits = tuple(
-        Hit(key=i, item_id=f"h{i}", label="l", similarity=0.5, cluster=cluster)
-        for i, cluster in enumerate((None, -1, 0))
-    )
-    measured = Certificate(recall=0.5, k=10, queries=100, time=2.0)
-    both = SearchResult(similar=Hits(hits=hits), divergent=Hits(hits=hits[:1], certificate=measured))
-    message = wire.search_message(Answer(result=both, behind=None), "more")
-    assert [(hit.rank, hit.item_id) for hit in message.similar] == [(1, "h0"), (2, "h1"), (3, "h2")]
-    assert [hit.HasField("cluster") for hit in message.similar] == [False, True, True]
-    assert len(message.divergent) == 1
-    assert message.certificate == search_pb2.Certificate(exact=True)
-    certificate = message.divergent_certificate
-    assert (certificate.exact, certificate.recall, certificate.calibration_k) == (False, 0.5, 10)
-    assert (certificate.calibration_queries, certificate.calibration_time.seconds) == (100, 2)
-    assert message.next_page_token == "more"  # noqa: S105 - no password
-    assert not message.HasField("error")
-    one_end = SearchResult(divergent=Hits(certificate=measured))
-    message = wire.search_message(Answer(result=one_end, behind=None), "")
-    assert message.certificate == message.divergent_certificate == certificate
-    message = wire.search_message(Answer(result=SearchResult(similar=Hits()), behind=None), "")
-    assert message.certificate.exact
-    assert not message.HasField("divergent_certificate")
-    refused = wire.search_message(NotFoundError("item_id: none"), "")
-    assert (refused.error.code, refused.error.message) == (5, "item_id: none")
-    assert not refused.HasField("certificate")
-
-
-def test_heatmaps_row_by_row() -> None:
-    values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    heatmap = wire.heatmap_message(Heatmap(values=values, picture=b"png")).heatmap
-    assert (heatmap.height, heatmap.width, heatmap.picture_png) == (2, 3, b"png")
-    assert list(heatmap.values) == [0, 1, 2, 3, 4, 5]
-    assert wire.heatmap_message(InvalidError("x")).error.code == 3
