@@ -14,6 +14,7 @@ from farnear.v1 import clusters_pb2_grpc, collections_pb2_grpc, items_pb2_grpc, 
 from onnx import TensorProto, helper, numpy_helper
 
 READY = "farnear: serving on "
+METRICS = "farnear: metrics on "
 _SIZE = 8
 
 
@@ -61,16 +62,23 @@ class Server:
         command += ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
         if bundle is not None:
             command += ["--bundle", f"tiny={bundle}"]
+        self.metrics_url = ""
         self._log = data.with_suffix(".log")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
 
     def wait(self) -> "Calls":
         """The calls of the server, once it answers."""
+        return Calls(self.wait_for_address())
+
+    def wait_for_address(self) -> str:
+        """The address of the server, once it answers."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if line.startswith(METRICS):
+                self.metrics_url = line.removeprefix(METRICS).strip()
             if line.startswith(READY):
-                return Calls(line.removeprefix(READY).strip())
+                return line.removeprefix(READY).strip()
         raise RuntimeError(f"the server ended before it was ready:\n{self._log.read_text()[-2000:]}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
