@@ -261,6 +261,7 @@ class LivingMap:
     def _go_over(self, fit: Fit, keys: NDArray[np.int64], settings: MapSettings, began: MapSettings) -> None:
         """Changes to another map. What came since its fit is placed on it while the one before still serves."""
         self._clusters.stage(fit.fitted.version, keys, fit.positions)
+        fit.fitted.place(fit.fitted.vectors[:1])  # what it needs for the first one takes a second or two
         came = [self._newcomers(fit.fitted, fit.fitted.newest_key)]
         while len(came[-1][0]) > PLACED_AT_ONCE:
             came.append(self._newcomers(fit.fitted, int(came[-1][0][-1])))
