@@ -91,7 +91,7 @@ class Catalog:
     def end_watches(self) -> None:
         """Ends every feed of what happens to clusters, for a server that stops."""
         for live in self._live.values():
-            live.map.end_watches()
+            live.map.feed.close()
 
     def bundles(self) -> dict[str, Bundle]:
         """The served bundles by name."""
@@ -268,7 +268,6 @@ class Catalog:
             map_path=self._map_path(record),
             settings=self._settings.map,
             metrics=self._metrics,
-            loop=asyncio.get_running_loop(),
         )
         self._live[record.name] = live
         self._upkeep[record.name] = asyncio.create_task(live.keep_current(self._fitting))

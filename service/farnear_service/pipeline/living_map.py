@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from farnear_service.filters import ABSENT
 from farnear_service.index import Generation, Index
 from farnear_service.jobs import run_in_process
 from farnear_service.maps import (
+    Drift,
     Fit,
     FittedMap,
     MapSettings,
     check_enough,
-    distances_to_nearest,
     fit_map,
     load_map,
     save_map,
@@ -29,7 +29,8 @@ from farnear_service.maps import (
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.cluster_questions import medoid
 from farnear_service.pipeline.durable_clusters import ClusterView, DurableClusters
-from farnear_service.store import RecordedEvent, Store
+from farnear_service.pipeline.feed import Feed
+from farnear_service.store import Store
 from farnear_service.types import Collection, FloatArray
 
 SETTLE_SECONDS = 0.2  # changes gather this long before they are placed together
@@ -40,22 +41,33 @@ PATIENCE_SECONDS = 60.0  # ... but no longer than this
 LOADED_AT_START = 200_000  # items whose clusters a start waits for, about a second; those of more come behind it
 REFIT_SHARE = 0.2  # of the items at the last fit: so much change makes a new fit due
 REFIT_DRIFT = 0.2  # and so does so much drift
-JUDGED_AT_ONCE = 50  # placed items of one step that are compared with all landmarks
-JUDGED = 500  # the newest of them, which make the drift
-JUDGED_AT_LEAST = 50
-EVENTS_AT_ONCE = 1000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapState:
-    """The standing map: its clusters, the perplexity of its fit, how many acknowledged items wait, and its drift."""
+    """The standing map: the clusters on it, what places others there, how many acknowledged items wait, and its drift.
+
+    `fitted` is None where its file was lost and a new fit is due.
+    """
 
     view: ClusterView
-    perplexity: float
+    fitted: FittedMap | None
     pending: int
     drift: float
+
+    @property
+    def perplexity(self) -> float:
+        """The perplexity of its fit."""
+        return self.view.settings.perplexity if self.fitted is None else self.fitted.perplexity
+
+    def place(self, vector: FloatArray) -> NDArray[np.float64]:
+        """Where a unit vector (D,) falls: (2,). Raises PreconditionError while it is being made anew."""
+        if self.fitted is None:
+            raise PreconditionError("collection: its map is being made anew; try again later")
+        position: NDArray[np.float64] = self.fitted.place(vector[None])[0]
+        return position
 
 
 class LivingMap:
@@ -69,7 +81,6 @@ class LivingMap:
     ) -> None:
         self._record = record
         self._index = index
-        self._store = store
         self._path = path
         self._metrics = metrics
         self._clusters = DurableClusters(record, store, settings)
@@ -81,16 +92,16 @@ class LivingMap:
         self._next_fit: asyncio.Future[MapState] | None = None
         self._next_settings: MapSettings | None = None
         self._present_fit: asyncio.Future[MapState] | None = None
-        self._news = asyncio.Event()  # replaced by another one after every step
-        self._closed = False
+        self._ended = False
         self._last_change = time.monotonic()
         self._newest_key = int(index.now().keys.max(initial=0))
         self._placed_through = 0
         self._removed: set[int] | None = set()  # since the last step; None: not known, so that all items are compared
         self._unplaced: deque[tuple[int, float]] = deque()  # newest key and time of each write that has no place yet
-        self._far: deque[bool] = deque(maxlen=JUDGED)  # of the newest placed items: whether beyond the map's reach
+        self._drift = Drift()
+        self.feed = Feed(record, store)
         metrics.cluster_lag.labels(record.name).set_function(self._lag)
-        metrics.map_drift.labels(record.name).set_function(self._drift)
+        metrics.map_drift.labels(record.name).set_function(lambda: self._drift.value)
         if len(index) <= LOADED_AT_START:
             self._load()
         if not self._loaded or self._is_behind() or self._fit_is_due():
@@ -122,30 +133,24 @@ class LivingMap:
 
     def state(self) -> MapState:
         """The standing map; raises PreconditionError while there is none."""
-        view = self._clusters.view
+        fitted, view = self._fitted, self._clusters.view
+        while fitted is not None and view is not None and fitted.version != view.version:
+            fitted, view = self._fitted, self._clusters.view  # the one is changed right after the other
         if view is None:
             self._check_loaded()
             check_enough(len(self._index), self._clusters.settings)
             raise PreconditionError(
                 f"collection: the first map of {self._record.name!r} is being made; try again later"
             )
+        now = self._index.now()
+        newer = int(np.searchsorted(now.keys, view.snapshot.keys.max(initial=0), side="right"))
         return MapState(
-            view=view,
-            perplexity=view.settings.perplexity if self._fitted is None else self._fitted.perplexity,
-            pending=self._pending(view),
-            drift=self._drift(),
+            view=view, fitted=fitted, pending=int(np.count_nonzero(now.live[newer:])), drift=self._drift.value
         )
 
     def medoid(self, cluster: int) -> str:
         """The item id of the medoid of a cluster; NotFoundError where there is no such cluster now."""
         return medoid(self.state().view, self._index.now(), cluster)
-
-    def place(self, vector: FloatArray) -> NDArray[np.float64]:
-        """Where on the standing map a unit vector (D,) falls: (2,)."""
-        if self._fitted is None:
-            raise PreconditionError(f"collection: the map of {self._record.name!r} is being made anew; try again later")
-        position: NDArray[np.float64] = self._fitted.place(vector[None])[0]
-        return position
 
     async def recluster(
         self, *, eps: float | None = None, min_samples: int | None = None, perplexity: float | None = None
@@ -176,36 +181,21 @@ class LivingMap:
             self._fit_wanted.set()
         return await asyncio.shield(self._next_fit)
 
-    async def events(self, after: int) -> AsyncIterator[list[RecordedEvent]]:
-        """What happens to the clusters, from behind the event of number `after` on, until `close`."""
-        while True:
-            news = self._news
-            found = await asyncio.to_thread(self._store.cluster_events, self._record, after=after, limit=EVENTS_AT_ONCE)
-            if found:
-                after = found[-1].number
-                yield found
-            elif self._closed:
-                return
-            else:
-                await news.wait()
-
-    def end_watches(self) -> None:
-        """Ends `events` for all who wait there."""
-        self._closed = True
-        self._news.set()
-
     def close(self) -> None:
         """Ends the wait of everyone who waits for a fit or for news, after `keep_current` was cancelled for good."""
-        self.end_watches()
+        self.feed.close()
         for fit in (self._next_fit, self._present_fit):
             if fit is not None and not fit.done():
                 fit.set_exception(PreconditionError(f"collection: {self._record.name!r} was closed"))
 
     async def keep_current(self, fitting: asyncio.Semaphore) -> None:
         """Places new items and refits the map, until cancelled. `fitting` bounds the fits of all collections."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_placed())
-            tasks.create_task(self._keep_fitted(fitting))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_placed())
+                tasks.create_task(self._keep_fitted(fitting))
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._end))
 
     async def _keep_placed(self) -> None:
         while True:
@@ -266,6 +256,8 @@ class LivingMap:
         while len(came[-1][0]) > PLACED_AT_ONCE:
             came.append(self._newcomers(fit.fitted, int(came[-1][0][-1])))
         with self._turn:
+            if self._ended:
+                return
             through = max([fit.fitted.newest_key, *(int(part[-1]) for part, _ in came if len(part))])
             came.append(self._newcomers(fit.fitted, through))
             new_keys, new_positions = (np.concatenate(parts) for parts in zip(*came, strict=True))
@@ -280,7 +272,7 @@ class LivingMap:
             )
             self._fitted = fit.fitted
             self._placed_through = int(new_keys[-1]) if len(new_keys) else through
-            self._far.clear()
+            self._drift = Drift()
 
     def _newcomers(self, fitted: FittedMap, key: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Keys (N,) of the items that are newer than a key, and where they fall on a map (N, 2)."""
@@ -299,7 +291,7 @@ class LivingMap:
         """Takes up to `PLACED_AT_ONCE` new items into the clusters, and `removed` ones out; None: find out which."""
         with self._turn:
             view = self._clusters.view
-            if view is None:
+            if view is None or self._ended:
                 return
             if removed is None:
                 now = self._index.now()
@@ -317,14 +309,8 @@ class LivingMap:
                 self._clusters.update(now.keys[rows], positions, gone)
             if len(rows):
                 self._placed_through = int(now.keys[rows[-1]])
-                self._judge(vectors)
-
-    def _judge(self, vectors: FloatArray) -> None:
-        assert self._fitted is not None
-        some = vectors[:: -(-len(vectors) // JUDGED_AT_ONCE)]
-        # Where most items are there twice the reach is 0, and float32 products of equal vectors are off by this much.
-        reach = max(self._fitted.reach, 1e-6)
-        self._far.extend((distances_to_nearest(self._fitted.vectors, some) > reach).tolist())
+                assert self._fitted is not None
+                self._drift.judge(self._fitted, vectors)
 
     async def _recluster(self, settings: MapSettings) -> MapState:
         def run() -> None:
@@ -339,8 +325,7 @@ class LivingMap:
     def _tell(self) -> None:
         while self._unplaced and self._unplaced[0][0] <= self._placed_through:
             self._unplaced.popleft()
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        self.feed.tell()
 
     def _is_behind(self) -> bool:
         return self._fitted is not None and len(self._rows_behind(self._placed_through)[0]) > 0
@@ -350,6 +335,10 @@ class LivingMap:
         self._fitted = load_map(self._path, self._record.dim, self._clusters.version)
         self._loaded = True
         self._step(None)
+
+    def _end(self) -> None:
+        with self._turn:  # a step that a thread is at goes to its end, before the store is closed
+            self._ended = True
 
     def _check_loaded(self) -> None:
         if not self._loaded:
@@ -365,15 +354,7 @@ class LivingMap:
             return True
         added = int(np.count_nonzero(now.live[np.searchsorted(now.keys, self._fitted.newest_key, side="right") :]))
         removed = self._fitted.item_count - (len(now) - added)
-        return added + removed >= REFIT_SHARE * self._fitted.item_count or self._drift() > REFIT_DRIFT
-
-    def _drift(self) -> float:
-        far = list(self._far)
-        return sum(far) / len(far) if len(far) >= JUDGED_AT_LEAST else 0.0
-
-    def _pending(self, view: ClusterView) -> int:
-        now = self._index.now()
-        return int(np.count_nonzero(now.live)) - int(np.count_nonzero(now.live[view.rows_of(now.keys)[1]]))
+        return added + removed >= REFIT_SHARE * self._fitted.item_count or self._drift.value > REFIT_DRIFT
 
     async def _pause_in_changes(self) -> None:
         begun = time.monotonic()

@@ -197,7 +197,7 @@ async def test_new_items_are_placed_on_the_map_that_stands(kept: Any, quick_maps
         after = live.map.state().view.snapshot
         np.testing.assert_array_equal(after.points[:30], before.points)
         for key, vector in zip(range(31, 34), groups(3, seed=31), strict=True):
-            np.testing.assert_array_equal(after.points[key - 1], live.map.place(vector))
+            np.testing.assert_array_equal(after.points[key - 1], live.map.state().place(vector))
         assert_current(live)
 
 
@@ -385,7 +385,7 @@ async def test_settings_outside_of_what_is_allowed_are_refused(kept: Any, quick_
 async def test_what_happens_is_told_in_order_and_goes_on_behind_a_number(kept: Any, quick_maps: None) -> None:
     async with kept(60) as live:
         await live.map.recluster()
-        feed = live.map.events(0)
+        feed = live.map.feed.events(0)
         born = await anext(feed)
         assert {one.event.change for one in born} == {Change.BORN}
         assert sum(one.event.size for one in born) == sum(live.map.state().view.sizes.values())
@@ -402,8 +402,8 @@ async def test_what_happens_is_told_in_order_and_goes_on_behind_a_number(kept: A
 
 
 async def _until_closed(live: Live, after: int) -> Any:
-    live.map.end_watches()
-    async for events in live.map.events(after):
+    live.map.feed.close()
+    async for events in live.map.feed.events(after):
         for one in events:
             yield one
 
@@ -504,8 +504,8 @@ async def test_a_damaged_map_is_fitted_anew_and_the_clusters_stay(
         assert state.view.version == 1
         np.testing.assert_array_equal(state.view.snapshot.labels, before.snapshot.labels)
         assert state.pending == 1
-        with pytest.raises(PreconditionError, match="the map of 'cells' is being made anew; try again later"):
-            live.map.place(groups(1)[0])
+        with pytest.raises(PreconditionError, match="its map is being made anew; try again later"):
+            live.map.state().place(groups(1)[0])
         await until(lambda: live.map.state().view.version == 2)
         after = live.map.state().view.snapshot
         assert (after.labels[:60] == before.snapshot.labels).mean() > 0.9

@@ -660,7 +660,7 @@ async def test_assign_places_what_is_asked_about_without_adding_it(opened: Opene
         assert isinstance(query, Vector)
         unit = (query.values / np.linalg.norm(query.values.astype(np.float64))).astype(np.float32)
         placement = await pipeline.assign("cells", query)
-        expected = pipeline.catalog.live("cells").map.place(unit)
+        expected = pipeline.catalog.live("cells").map.state().place(unit)
         np.testing.assert_allclose(placement.position, expected, atol=1e-4)
         distances = np.linalg.norm(now.points[now.core] - np.array(placement.position), axis=1)
         assert placement.core_distance == pytest.approx(float(distances.min()))
