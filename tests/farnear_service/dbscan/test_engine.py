@@ -129,6 +129,36 @@ def test_other_settings_are_a_refit_too() -> None:
     assert dict(wide.sizes) == {0: 4, 1: 5}
 
 
+@pytest.mark.parametrize("make", [plane, sphere])
+def test_a_core_point_of_each_cluster_is_enough_to_restore_who_is_who(make: Make) -> None:
+    """And whatever comes next is then the same."""
+    points = blobs(200)
+    engine = make()
+    engine.insert(np.arange(80), points[:80])
+    for start in range(80, 200, 10):  # so that identities depend on what came before
+        engine.update(np.arange(start, start + 10), points[start : start + 10], np.arange(start - 80, start - 75))
+    now = engine.snapshot()
+    again = make()
+    again.restore(now.keys, now.points, now.representatives({}, engine.sizes), now.next_id)
+    restored = again.snapshot()
+    np.testing.assert_array_equal(restored.labels, now.labels)
+    np.testing.assert_array_equal(restored.core, now.core)
+    assert (restored.next_id, dict(again.sizes)) == (now.next_id, dict(engine.sizes))
+    gone = now.keys[::3]
+    assert again.delete(gone) == engine.delete(gone)
+    np.testing.assert_array_equal(again.snapshot().labels, engine.snapshot().labels)
+
+
+def test_what_nobody_names_is_new() -> None:
+    engine = PlaneDbscan(eps=1.0, min_samples=2)
+    points = [(0.0, 0.0), (0.5, 0.0), (9.0, 0.0), (9.5, 0.0), (50.0, 0.0)]
+    engine.restore([1, 2, 3, 4, 5], points, {4: 3, 8: 77, 9: 5}, 6)  # 77 is not there, 5 is noise
+    assert engine.snapshot().labels.tolist() == [6, 6, 4, 4, NOISE]
+    assert engine.snapshot().next_id == 7
+    with pytest.raises(ValueError, match="restore: there are 5 points already"):
+        engine.restore([9], [(0.0, 0.0)], {}, 0)
+
+
 def test_loading_is_for_the_first_points() -> None:
     engine = plane()
     engine.insert([1], [(0.0, 0.0)])

@@ -87,3 +87,19 @@ def test_an_unseen_vector_counts_by_its_direction() -> None:
     assert now.assign([7.0, 7.0, 7.0, 7.0]) == (0, 0.5)
     assert now.assign([0.0, 3.0, 0.0, 0.0]) == (NOISE, 1.0)
     assert now.assign([-2.0, 0.0, 0.0, 0.0]) == (NOISE, 2.0)
+
+
+def test_a_cluster_is_represented_by_a_core_point(engine: PlaneDbscan) -> None:
+    now = engine.snapshot()
+    assert now.representatives({}, engine.sizes) == {0: -5, 1: 30}
+    assert now.representatives({0: 12, 1: 42}, engine.sizes) == {0: 12, 1: 42}, "as before while they hold"
+    # one is of the other cluster, one is not there, one cluster is none now
+    assert now.representatives({0: 42, 1: 99, 7: 7}, engine.sizes) == {0: -5, 1: 30}
+    assert now.representatives({0: 2**60}, engine.sizes) == {0: -5, 1: 30}, "noise represents nothing"
+    assert PlaneDbscan(eps=1.5, min_samples=3).snapshot().representatives({0: 1}, ()) == {}
+
+
+def test_a_border_point_represents_nothing() -> None:
+    made = PlaneDbscan(eps=1.0, min_samples=3)
+    made.insert([1, 2, 3], [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0)])  # the one in the middle is core
+    assert made.snapshot().representatives({0: 1}, made.sizes) == {0: 2}
