@@ -63,6 +63,16 @@ def add_out_argument(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar=what, help="where to write the picture")
 
 
+def add_explain_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares --explain."""
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        metavar="FILE",
+        help="draw the hits with their heat maps, as a PNG or, where FILE ends in .html, a page; at most 100 hits",
+    )
+
+
 def connect(arguments: argparse.Namespace) -> "Client":
     """Opens the client that the arguments ask for."""
     from farnear.client import Client
@@ -89,10 +99,10 @@ def read_query(argument: str) -> Query:
         raise RefusedError(f"cannot send {argument}: {error}") from error
 
 
-def check_out(path: Path) -> None:
-    """Raises RefusedError where --out names a place that cannot be: before the service is asked, not after."""
+def check_out(path: Path, option: str = "--out") -> None:
+    """Raises RefusedError where an option names a place that cannot be: before the service is asked, not after."""
     if not path.parent.is_dir():
-        raise RefusedError(f"--out {path}: there is no folder {path.parent}")
+        raise RefusedError(f"{option} {path}: there is no folder {path.parent}")
 
 
 def write_out(path: Path, content: bytes) -> None:

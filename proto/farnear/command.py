@@ -28,7 +28,7 @@ class Command:
     extra: str | None = None
 
 
-def group(*, name: str, help: str, actions: Sequence[Command], examples: str) -> Command:
+def group(*, name: str, help: str, actions: Sequence[Command], examples: str, extra: str | None = None) -> Command:
     """A subcommand with subcommands of its own, one of which must be named: `farnear collections list`."""
 
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,4 +48,4 @@ def group(*, name: str, help: str, actions: Sequence[Command], examples: str) ->
         action: Command = arguments.chosen_action
         return action.run(arguments)
 
-    return Command(name=name, help=help, add_arguments=add_arguments, run=run)
+    return Command(name=name, help=help, add_arguments=add_arguments, run=run, extra=extra)

@@ -27,6 +27,41 @@ class Direction(StrEnum):
     BOTH = "both"
 
 
+class ExplainTarget(StrEnum):
+    """What a heat map explains.
+
+    SELF: where the embedding comes from (Yasuno et al. 2023, eq. 6-8). PAIR_SIMILAR and PAIR_DIVERGENT: what in two
+    images makes them alike, or unlike (Grad-CAM of their cosine, Zhu et al. 2019). CLUSTER: what ties an image to its
+    cluster, as PAIR_SIMILAR with the medoid.
+    """
+
+    SELF = "self"
+    PAIR_SIMILAR = "pair-similar"
+    PAIR_DIVERGENT = "pair-divergent"
+    CLUSTER = "cluster"
+
+
+class HeatmapPicture(StrEnum):
+    """The form of a heat map's picture, a PNG of at most 1,024 px a side: over the image, or alone."""
+
+    OVERLAY = "overlay"
+    HEATMAP = "heatmap"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainHits:
+    """Asks a search, or a recommendation, for heat maps of its hits, at most 100 in all.
+
+    Attributes:
+        target: A pair is the query and the hit. None: PAIR_SIMILAR for similar hits and PAIR_DIVERGENT for divergent
+            ones where the query has an image, else SELF. Recommendations have SELF and CLUSTER alone.
+        picture: The form of the pictures; None for none.
+    """
+
+    target: ExplainTarget | None = None
+    picture: HeatmapPicture | None = None
+
+
 @dataclass(frozen=True)
 class ItemId:
     """Asks about a stored item, which is left out of its own hits: `ItemId("crack/017.png")`."""

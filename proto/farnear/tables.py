@@ -1,7 +1,6 @@
 """What commands print: tables for people, JSON for machines."""
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -10,9 +9,11 @@ from typing import Any
 
 from farnear.attributes import Attributes, AttributeValue
 from farnear.inputs import IndexKind, Interaction
-from farnear.results import Assignment, Certificate, Clustering, Collection, Hit, Item
+from farnear.results import Certificate, Collection, Hit, Item
 
 _Cell = str | int | float | None
+
+_HIT_KEYS = ("rank", "item_id", "similarity", "label", "cluster")
 
 
 def show(as_json: bool, document: Any, text: str) -> None:  # noqa: ANN401 - whatever JSON can hold
@@ -25,7 +26,7 @@ def show(as_json: bool, document: Any, text: str) -> None:  # noqa: ANN401 - wha
 def table(headers: Sequence[str], rows: Iterable[Sequence[_Cell]]) -> str:
     """Lays out rows under headers, numbers to the right; a missing value and an empty text show as '-'."""
     body = [list(row) for row in rows]
-    texts = [list(headers), *([_text(cell) for cell in row] for row in body)]
+    texts = [list(headers), *([cell_text(cell) for cell in row] for row in body)]
     widths = [max(len(line[column]) for line in texts) for column in range(len(headers))]
     to_right = [_is_numeric(row[column] for row in body) for column in range(len(headers))]
     return "\n".join(
@@ -41,7 +42,39 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Lays out names and what they stand for, a line each."""
     entries = list(pairs)
     width = max(len(name) for name, _ in entries)
-    return "\n".join(f"{name.ljust(width)}  {_text(value)}" for name, value in entries)
+    return "\n".join(f"{name.ljust(width)}  {cell_text(value)}" for name, value in entries)
+
+
+def cell_text(cell: _Cell) -> str:
+    """What stands for a cell: a label may hold control characters, which must not reach the terminal."""
+    if isinstance(cell, float):
+        return f"{cell:.4f}"
+    if cell is None or cell == "":
+        return "-"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(cell))
+
+
+def cluster_name(cluster: int | None) -> int | str | None:
+    """A cluster's number, or that it is the noise; None while no map is fitted."""
+    return "noise" if cluster == -1 else cluster
+
+
+def value_text(value: AttributeValue) -> str:
+    """The value of an attribute for people."""
+    match value:
+        case str():
+            return value
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return repr(value).removesuffix(".0")
+
+
+def value_json(value: AttributeValue) -> str | float | bool:
+    """The value of an attribute for machines: a time as ISO 8601 writes it."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def collection_table(collections: Iterable[Collection]) -> str:
@@ -80,7 +113,7 @@ def item_table(items: Iterable[Item]) -> str:
     """One line an item."""
     return table(
         ("cluster", "label", "attributes", "item"),
-        [(_cluster_name(item.cluster), item.label, _attributes(item.attributes), item.item_id) for item in items],
+        [(cluster_name(item.cluster), item.label, _attributes(item.attributes), item.item_id) for item in items],
     )
 
 
@@ -90,20 +123,18 @@ def item_facts(item: Item) -> str:
         [
             ("item", item.item_id),
             ("label", item.label),
-            ("cluster", str(_cluster_name(item.cluster) if item.cluster is not None else "")),
+            ("cluster", str(cluster_name(item.cluster) if item.cluster is not None else "")),
             ("made", _time(item.create_time)),
             ("image", "kept" if item.has_image else "not kept"),
             ("source", item.source_uri),
-            *((name, _value(value)) for name, value in item.attributes.items()),
+            *((name, value_text(value)) for name, value in item.attributes.items()),
         ]
     )
 
 
 def item_json(item: Item) -> dict[str, Any]:
     """The stable keys of an item."""
-    attributes = {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in item.attributes.items()
-    }
+    attributes = {name: value_json(value) for name, value in item.attributes.items()}
     return {**asdict(item), "create_time": item.create_time.isoformat(), "attributes": attributes}
 
 
@@ -111,13 +142,13 @@ def hit_table(hits: Iterable[Hit], *, measure: str = "similarity") -> str:
     """One line a hit, in order of rank."""
     return table(
         ("rank", measure, "cluster", "label", "item"),
-        [(hit.rank, hit.similarity, _cluster_name(hit.cluster), hit.label, hit.item_id) for hit in hits],
+        [(hit.rank, hit.similarity, cluster_name(hit.cluster), hit.label, hit.item_id) for hit in hits],
     )
 
 
 def hits_json(hits: Iterable[Hit]) -> list[dict[str, Any]]:
     """The stable keys of hits: rank, item_id, similarity, label, cluster (null while unknown)."""
-    return [asdict(hit) for hit in hits]
+    return [{name: getattr(hit, name) for name in _HIT_KEYS} for hit in hits]
 
 
 def certificate_text(certificate: Certificate) -> str:
@@ -146,43 +177,6 @@ def interaction_json(interaction: Interaction) -> dict[str, Any]:
     return {**asdict(interaction), "time": None if interaction.time is None else interaction.time.isoformat()}
 
 
-def cluster_table(clustering: Clustering) -> str:
-    """The map in a line, one line a cluster, and the noise."""
-    facts = clustering.map
-    clusters = table(
-        ("cluster", "size", "core", "medoid", "classes"),
-        [
-            (
-                cluster.cluster,
-                cluster.size,
-                cluster.core_count,
-                cluster.medoid_item_id,
-                ", ".join(f"{_text(entry.label)} {entry.count}" for entry in cluster.classes),
-            )
-            for cluster in clustering.clusters
-        ],
-    )
-    return (
-        f"map {facts.version}: {facts.item_count} items, {facts.pending_count} pending, eps {facts.eps:g}, "
-        f"min_samples {facts.min_samples}, perplexity {facts.perplexity:g}\n{clusters}\nnoise: {clustering.noise_count}"
-    )
-
-
-def assignment_text(assignment: Assignment) -> str:
-    """The assignment in a line."""
-    place = f"at ({assignment.x:.2f}, {assignment.y:.2f}) on map {assignment.map_version}"
-    if math.isinf(assignment.core_distance):
-        return f"noise, {place}, which has no core point"
-    name = "noise" if assignment.cluster == -1 else f"cluster {assignment.cluster}"
-    return f"{name}, {place}, {assignment.core_distance:.2f} map units from the nearest core point"
-
-
-def assignment_json(assignment: Assignment) -> dict[str, Any]:
-    """The stable keys of an assignment: JSON has no infinity, so an infinite core_distance is null."""
-    infinite = math.isinf(assignment.core_distance)
-    return {**asdict(assignment), "core_distance": None if infinite else assignment.core_distance}
-
-
 def _is_numeric(column: Iterable[_Cell]) -> bool:
     cells = list(column)
     return any(isinstance(cell, int | float) for cell in cells) or not any(isinstance(cell, str) for cell in cells)
@@ -196,33 +190,8 @@ def _bundle(collection: Collection) -> str:
 
 
 def _attributes(attributes: Attributes) -> str:
-    return ", ".join(f"{name}={_value(value)}" for name, value in attributes.items())
-
-
-def _value(value: AttributeValue) -> str:
-    match value:
-        case str():
-            return value
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case bool():
-            return "true" if value else "false"
-        case _:
-            return repr(value).removesuffix(".0")
+    return ", ".join(f"{name}={value_text(value)}" for name, value in attributes.items())
 
 
 def _time(time: datetime | None) -> str:
     return "" if time is None else f"{time:%Y-%m-%d %H:%M}"
-
-
-def _cluster_name(cluster: int | None) -> int | str | None:
-    return "noise" if cluster == -1 else cluster
-
-
-def _text(cell: _Cell) -> str:
-    if isinstance(cell, float):
-        return f"{cell:.4f}"
-    if cell is None or cell == "":
-        return "-"
-    # A label may hold control characters, which must not reach the terminal.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(cell))

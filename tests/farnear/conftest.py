@@ -1,5 +1,6 @@
 """Fixtures around the fake service."""
 
+import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +16,7 @@ from farnear.v1 import (
     recommend_pb2_grpc,
     search_pb2_grpc,
 )
+from PIL import Image
 
 from tests.farnear.fake import FakeService
 
@@ -39,6 +41,20 @@ def service() -> Iterator[FakeService]:
     yield fake
     fake.hold.set()
     server.stop(grace=10).wait()
+
+
+def png(colour: str) -> bytes:
+    """A picture of one colour, which the fake service takes for `img 1 0 0`."""
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def drawing_service(service: FakeService) -> FakeService:
+    """The fake service with pictures that can be opened: kept images are blue, heat maps red."""
+    service.picture, service.overlay = png("blue"), png("red")
+    return service
 
 
 @pytest.fixture

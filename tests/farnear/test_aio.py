@@ -8,9 +8,13 @@ from farnear import (
     AsyncClient,
     AttributeType,
     Client,
+    ClusterChange,
     DeadlineExceededError,
     Direction,
+    ExplainHits,
+    ExplainTarget,
     FailedPreconditionError,
+    HeatmapPicture,
     ImageRetention,
     IndexKind,
     IndexSettings,
@@ -23,6 +27,7 @@ from farnear import (
     RecommendMode,
     ServerFaultError,
 )
+from farnear.v1 import clusters_pb2
 
 from tests.farnear.fake import FakeService
 
@@ -197,6 +202,26 @@ async def test_clusters(aio: AsyncClient, client: Client, cells: str, service: F
     assert await aio.clusters(cells) == client.clusters(cells)
     assert await aio.assign(cells, ItemId("c")) == client.assign(cells, ItemId("c"))
     assert [point async for point in aio.map_points(cells)] == list(client.map_points(cells))
+    service.page_limit = 1
+    for limit in (None, 1):
+        assert await aio.cluster(cells, 0, limit=limit) == client.cluster(cells, 0, limit=limit)
+    assert await aio.suggest_eps(cells, min_samples=3) == client.suggest_eps(cells, min_samples=3)
+    assert (await aio.recluster(cells, eps=0.25)).map.eps == 0.25
+
+
+async def test_what_happens_to_clusters(aio: AsyncClient, client: Client, cells: str, service: FakeService) -> None:
+    watch = aio.watch_clusters(cells)
+    assert (await anext(watch)).events == ()
+    service.happen(cells, clusters_pb2.ClusterEvent(change=clusters_pb2.CLUSTER_CHANGE_BORN, cluster=3))
+    batch = await anext(watch)
+    assert [(event.change, event.cluster) for event in batch.events] == [(ClusterChange.BORN, 3)]
+    assert not service.stream_ended.is_set()
+    await watch.aclose()
+    assert await asyncio.to_thread(service.stream_ended.wait, 60)
+    assert batch == next(client.watch_clusters(cells, from_start=True))
+    assert (await anext(aio.watch_clusters(cells, resume_token=batch.resume_token))).events == ()
+    with pytest.raises(NotFoundError, match="'nowhere' is not there"):
+        await anext(aio.watch_clusters("nowhere"))
 
 
 async def test_a_map_that_is_not_read_to_its_end_is_cancelled(
@@ -213,8 +238,18 @@ async def test_a_map_that_is_not_read_to_its_end_is_cancelled(
 
 async def test_explain(aio: AsyncClient, client: Client, cells: str) -> None:
     queries = [b"img 3 -4 0", ItemId("c")]
-    assert await aio.explain(cells, queries, overlay=True) == client.explain(cells, queries, overlay=True)
+    picture = HeatmapPicture.OVERLAY
+    assert await aio.explain(cells, queries, picture=picture) == client.explain(cells, queries, picture=picture)
+    target, others = ExplainTarget.PAIR_DIVERGENT, [ItemId("a")]
+    assert await aio.explain(cells, queries, target=target, others=others) == client.explain(
+        cells, queries, target=target, others=others
+    )
     assert await aio.heatmap(cells, ItemId("a")) == client.heatmap(cells, ItemId("a"))
+    wish = ExplainHits(picture=HeatmapPicture.HEATMAP)
+    assert await aio.both(cells, queries[0], explain=wish) == client.both(cells, queries[0], explain=wish)
+    assert await aio.recommend(cells, liked=others, novelty=0.0, explain=wish) == client.recommend(
+        cells, liked=others, novelty=0.0, explain=wish
+    )
 
 
 async def test_the_timeout_is_the_deadline(service: FakeService, cells: str) -> None:

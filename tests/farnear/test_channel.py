@@ -8,6 +8,7 @@ from farnear import (
     Client,
     DeadlineExceededError,
     Direction,
+    HeatmapPicture,
     Interaction,
     ItemId,
     NewItem,
@@ -99,7 +100,7 @@ def test_an_image_of_the_contracts_limit_passes(client: Client, cells: str) -> N
 
 def test_an_answer_may_be_as_large(client: Client, cells: str, service: FakeService) -> None:
     service.overlay = bytes(64 * MIB)
-    assert client.heatmap(cells, ItemId("a"), overlay=True).overlay_png == service.overlay
+    assert client.heatmap(cells, ItemId("a"), picture=HeatmapPicture.OVERLAY).picture_png == service.overlay
 
 
 def test_a_call_that_is_larger_is_not_sent(client: Client, cells: str) -> None:

@@ -1,12 +1,8 @@
-import math
 from datetime import UTC, datetime
 
 import pytest
-from farnear.results import Assignment, ClassCount, Cluster, Clustering, Hit, Item, MapInfo
+from farnear.results import Hit, Item
 from farnear.tables import (
-    assignment_json,
-    assignment_text,
-    cluster_table,
     facts,
     hit_table,
     item_json,
@@ -42,35 +38,6 @@ def test_hits() -> None:
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     assert "\\x1b[2Jcrack" in hit_table([hit(1, 1.0, label="\x1b[2Jcrack")])
-
-
-def test_clusters() -> None:
-    classes = (ClassCount(label="crack", count=7), ClassCount(label="", count=1))
-    clustering = Clustering(
-        map=MapInfo(version=2, item_count=10, pending_count=1, eps=3.0, min_samples=10, perplexity=30.0),
-        clusters=(Cluster(cluster=0, size=8, core_count=5, medoid_item_id="crack/1.png", classes=classes),),
-        noise_count=2,
-    )
-    assert cluster_table(clustering).splitlines() == [
-        "map 2: 10 items, 1 pending, eps 3, min_samples 10, perplexity 30",
-        "cluster  size  core  medoid       classes",
-        "      0     8     5  crack/1.png  crack 7, - 1",
-        "noise: 2",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("cluster", "core_distance", "text", "json_distance"),
-    [
-        (4, 0.25, "cluster 4, at (1.00, -2.50) on map 7, 0.25 map units from the nearest core point", 0.25),
-        (-1, 9.5, "noise, at (1.00, -2.50) on map 7, 9.50 map units from the nearest core point", 9.5),
-        (-1, math.inf, "noise, at (1.00, -2.50) on map 7, which has no core point", None),
-    ],
-)
-def test_an_assignment(cluster: int, core_distance: float, text: str, json_distance: float | None) -> None:
-    assignment = Assignment(cluster=cluster, core_distance=core_distance, x=1.0, y=-2.5, map_version=7)
-    assert assignment_text(assignment) == text
-    assert assignment_json(assignment)["core_distance"] == json_distance
 
 
 def test_json_or_text(capsys: pytest.CaptureFixture[str]) -> None:

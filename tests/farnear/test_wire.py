@@ -3,11 +3,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from farnear import Direction, ImageRetention, IndexKind, IndexSettings, ItemId, NewItem, Opinion, Vector
+from farnear import (
+    Direction,
+    ExplainHits,
+    ExplainTarget,
+    HeatmapPicture,
+    ImageRetention,
+    IndexKind,
+    IndexSettings,
+    ItemId,
+    NewItem,
+    Opinion,
+    Vector,
+)
 from farnear.attributes import AttributeType
-from farnear.v1 import clusters_pb2, collections_pb2, recommend_pb2, search_pb2, types_pb2
+from farnear.v1 import clusters_pb2, collections_pb2, explain_pb2, recommend_pb2, search_pb2, types_pb2
 from farnear.wire.clusters import read_map_points
 from farnear.wire.collections import read_collection, to_create_request
+from farnear.wire.explain import to_explain_hits, to_explain_request
 from farnear.wire.items import to_upsert_request
 from farnear.wire.queries import to_query
 from farnear.wire.recommend import read_interaction, to_record_request
@@ -137,3 +150,19 @@ def test_every_opinion_is_in_the_contract_there_and_back(opinion: Opinion) -> No
     found = read_interaction(message)
     assert found.opinion is opinion
     assert to_record_request("cells", "ada", [found]).interactions[0] == message
+
+
+def test_every_target_and_picture_is_in_the_contract() -> None:
+    for target in ExplainTarget:
+        request = to_explain_request("cells", [ItemId("a")], target=target)
+        name = f"EXPLAIN_TARGET_{target.name}"
+        assert explain_pb2.ExplainTarget.Name(request.target) == name
+        assert to_explain_hits(ExplainHits(target=target)) == explain_pb2.ExplainHits(target=request.target)
+    for picture in HeatmapPicture:
+        request = to_explain_request("cells", [ItemId("a")], picture=picture)
+        assert explain_pb2.HeatmapPicture.Name(request.picture) == f"HEATMAP_PICTURE_{picture.name}"
+        assert to_explain_hits(ExplainHits(picture=picture)) == explain_pb2.ExplainHits(picture=request.picture)
+    assert to_explain_hits(None) is None
+    assert to_explain_hits(ExplainHits()) == explain_pb2.ExplainHits()
+    with pytest.raises(ValueError, match="'everything' is not a valid ExplainTarget"):
+        to_explain_request("cells", [], target="everything")  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from farnear.aio.connection import Connection
 from farnear.channel import RECORD_INTERACTIONS_BATCH
 from farnear.filters import Where
-from farnear.inputs import Interaction, Query, RecommendMode, portions
+from farnear.inputs import ExplainHits, Interaction, Query, RecommendMode, portions
 from farnear.results import Hit
 from farnear.v1 import recommend_pb2
 from farnear.wire.recommend import read_interaction, to_list_request, to_recommend_request, to_record_request
@@ -29,6 +29,7 @@ class RecommendCalls(Connection):
         k: int = 10,
         where: Where | None = None,
         pool: int = 0,
+        explain: ExplainHits | None = None,
         timeout: float | None = None,
     ) -> tuple[Hit, ...]:
         """Items for a user, or for liked, disliked and seen ones; see `Client.recommend`."""
@@ -43,6 +44,7 @@ class RecommendCalls(Connection):
             k=k,
             where=where,
             pool=pool,
+            explain=explain,
         )
         return read_hits((await self._call(self._recommend.Recommend, request, timeout)).hits)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from farnear.channel import RECORD_INTERACTIONS_BATCH
 from farnear.client.connection import Connection
 from farnear.filters import Where
-from farnear.inputs import Interaction, Query, RecommendMode, portions
+from farnear.inputs import ExplainHits, Interaction, Query, RecommendMode, portions
 from farnear.results import Hit
 from farnear.v1 import recommend_pb2
 from farnear.wire.recommend import read_interaction, to_list_request, to_recommend_request, to_record_request
@@ -28,6 +28,7 @@ class RecommendCalls(Connection):
         k: int = 10,
         where: Where | None = None,
         pool: int = 0,
+        explain: ExplainHits | None = None,
         timeout: float | None = None,
     ) -> tuple[Hit, ...]:
         """Items for a user, or for liked, disliked and seen ones; what was seen is never recommended.
@@ -43,6 +44,7 @@ class RecommendCalls(Connection):
             k: Hits, 1 to 1,000; fewer come where fewer are left.
             where: Which items may be recommended; see the class.
             pool: For DIVERSE, among how many of the most relevant items to choose; 0 for the whole collection.
+            explain: Heat maps of the hits in the same answer, for k up to 100; None for none.
             timeout: See the class.
 
         Returns:
@@ -63,6 +65,7 @@ class RecommendCalls(Connection):
             k=k,
             where=where,
             pool=pool,
+            explain=explain,
         )
         return read_hits(self._call(self._recommend.Recommend, request, timeout).hits)
 

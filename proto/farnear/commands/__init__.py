@@ -1,6 +1,6 @@
 """The commands that ask a running service. Declaring them takes argparse alone; gRPC loads when one connects."""
 
-from farnear.commands.clusters import ASSIGN, CLUSTERS
+from farnear.commands.clusters import ASSIGN, CLUSTERS, RECLUSTER
 from farnear.commands.collections import ACTIVATE, COLLECTIONS
 from farnear.commands.explain import EXPLAIN
 from farnear.commands.index import INDEX
@@ -19,6 +19,7 @@ COMMANDS = (
     RECOMMEND,
     INTERACTIONS,
     CLUSTERS,
+    RECLUSTER,
     ASSIGN,
     EXPLAIN,
 )

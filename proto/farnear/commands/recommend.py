@@ -1,12 +1,16 @@
 """The commands that recommend, and that keep what users met."""
 
 import argparse
+from collections.abc import Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from farnear.arguments import (
     WHERE_GUIDE,
     add_collection_arguments,
+    add_explain_argument,
     add_where_argument,
+    check_out,
     connect,
     count,
     image,
@@ -16,8 +20,12 @@ from farnear.arguments import (
     utf8,
 )
 from farnear.command import Command, RefusedError, group
-from farnear.inputs import Interaction, Opinion, RecommendMode
+from farnear.inputs import ExplainHits, HeatmapPicture, Interaction, Opinion, RecommendMode
+from farnear.results import Hit
 from farnear.tables import hit_table, hits_json, interaction_json, interaction_table, show
+
+if TYPE_CHECKING:
+    from farnear.client import Client
 
 
 def _add_recommend(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +59,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
         help="for --mode diverse: choose among the N most relevant items (default: all)",
     )
     add_where_argument(parser)
+    add_explain_argument(parser)
     parser.epilog = (
         f"{WHERE_GUIDE}\n\n"
         "What was seen, liked or disliked is never recommended.\n\n"
@@ -62,6 +71,8 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
+    if arguments.explain is not None:
+        check_out(arguments.explain, "--explain")
     liked = [read_query(argument) for argument in arguments.like]
     disliked = [read_query(argument) for argument in arguments.dislike]
     with connect(arguments) as client:
@@ -76,9 +87,20 @@ def _recommend(arguments: argparse.Namespace) -> int:
             k=arguments.k,
             where=arguments.where,
             pool=arguments.pool,
+            explain=None if arguments.explain is None else ExplainHits(picture=HeatmapPicture.OVERLAY),
         )
+        if arguments.explain is not None:
+            _draw(client, arguments, hits)
     show(arguments.json, hits_json(hits), hit_table(hits, measure="relevance"))
     return 0
+
+
+def _draw(client: "Client", arguments: argparse.Namespace, hits: Sequence[Hit]) -> None:
+    from farnear.heatmaps.questions import of_hits
+    from farnear.heatmaps.sheet import write
+
+    title = f"Recommended from {arguments.collection}"
+    write(of_hits(client, arguments.collection, [("recommended", hits)], title=title, query=None), arguments.explain)
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
@@ -150,6 +172,7 @@ RECOMMEND = Command(
     help="list what to look at next, from what was liked, disliked and seen",
     add_arguments=_add_recommend,
     run=_recommend,
+    extra="report",
 )
 INTERACTIONS = group(
     name="interactions",

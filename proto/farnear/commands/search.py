@@ -4,20 +4,26 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from farnear.arguments import (
     WHERE_GUIDE,
+    add_explain_argument,
     add_query_arguments,
     add_where_argument,
+    check_out,
     connect,
     count,
     positive,
     read_query,
 )
-from farnear.command import Command
-from farnear.inputs import Direction
+from farnear.command import Command, RefusedError
+from farnear.inputs import Direction, ExplainHits, HeatmapPicture, Query
 from farnear.results import Certificate, Hit, SearchResult
 from farnear.tables import certificate_json, certificate_text, hit_table, hits_json, show
+
+if TYPE_CHECKING:
+    from farnear.client import Client
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -27,25 +33,38 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--pages", type=_pages, default=1, metavar="N", help="list N times as many, or 'all' there are (default: 1)"
     )
     add_where_argument(parser)
+    add_explain_argument(parser)
     parser.epilog = (
         f"{WHERE_GUIDE}\n\n"
         "examples:\n"
         f"  {parser.prog} photo.jpg --collection cells\n"
         f"  {parser.prog} id:crack/017.png --collection cells -k 3 --json\n"
         f"  {parser.prog} photo.jpg --collection cells --where \"label = 'rust' and severity >= 3\"\n"
-        f"  {parser.prog} photo.jpg --collection cells -k 1000 --pages all --json"
+        f"  {parser.prog} photo.jpg --collection cells -k 1000 --pages all --json\n"
+        f"  {parser.prog} photo.jpg --collection cells --explain hits.html"
     )
 
 
 def _search(direction: Direction, arguments: argparse.Namespace) -> int:
+    if arguments.explain is not None:
+        check_out(arguments.explain, "--explain")
+        if arguments.pages != 1:
+            raise RefusedError("--explain: goes with one page of hits")
     query = read_query(arguments.image)
     with connect(arguments) as client:
         pages = client.search_pages(
-            arguments.collection, query, direction=direction, k=arguments.k, where=arguments.where
+            arguments.collection,
+            query,
+            direction=direction,
+            k=arguments.k,
+            where=arguments.where,
+            explain=None if arguments.explain is None else ExplainHits(picture=HeatmapPicture.OVERLAY),
         )
         found = list(islice(pages, arguments.pages))
-    similar = [hit for page in found for hit in page.similar]
-    divergent = [hit for page in found for hit in page.divergent]
+        similar = [hit for page in found for hit in page.similar]
+        divergent = [hit for page in found for hit in page.divergent]
+        if arguments.explain is not None:
+            _draw(client, arguments, query, similar, divergent)
     match direction:
         case Direction.SIMILAR:
             show(arguments.json, hits_json(similar), _list(similar, _of_similar(found)))
@@ -61,6 +80,18 @@ def _search(direction: Direction, arguments: argparse.Namespace) -> int:
             lists = _list(similar, certificates["similar"]), _list(divergent, certificates["divergent"])
             show(arguments.json, document, "most similar\n{}\n\nmost divergent\n{}".format(*lists))
     return 0
+
+
+def _draw(
+    client: "Client", arguments: argparse.Namespace, query: Query, similar: Sequence[Hit], divergent: Sequence[Hit]
+) -> None:
+    from farnear.heatmaps.questions import of_hits, subject_of
+    from farnear.heatmaps.sheet import write
+
+    asked = subject_of(arguments.image, query)
+    lists = [("most similar", similar), ("most divergent", divergent)]
+    title = f"{asked.name} in {arguments.collection}"
+    write(of_hits(client, arguments.collection, lists, title=title, query=asked), arguments.explain)
 
 
 def _of_similar(pages: Sequence[SearchResult]) -> Certificate:
@@ -84,7 +115,7 @@ def _pages(argument: str) -> int | None:
 
 
 def _command(name: str, help_text: str, direction: Direction) -> Command:
-    return Command(name=name, help=help_text, add_arguments=_add, run=partial(_search, direction))
+    return Command(name=name, help=help_text, add_arguments=_add, run=partial(_search, direction), extra="report")
 
 
 SIMILAR = _command("similar", "list what is most like an image", Direction.SIMILAR)

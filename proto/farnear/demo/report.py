@@ -3,17 +3,14 @@
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from farnear.command import RefusedError
-from farnear.demo.figures import class_colour, map_by_class, map_by_cluster
+import farnear.report
+from farnear.demo.colours import CLASS_STYLES
 from farnear.demo.findings import Findings
-from farnear.demo.pictures import drawing, thumbnail
-from farnear.results import Cluster
-
-_PAGE = "index.html"
-_GENERATOR = '<meta name="generator" content="farnear demo">'
-_CLASSES_NAMED = 3
+from farnear.report import folder as place
+from farnear.report.colours import OTHER
+from farnear.report.figures import map_by_class, map_by_cluster
+from farnear.report.page import class_mix, environment
+from farnear.report.pictures import drawing, thumbnail
 
 
 def check(folder: Path) -> None:
@@ -22,17 +19,13 @@ def check(folder: Path) -> None:
     Raises:
         RefusedError: If the report would replace something that is no report of the demo.
     """
-    page = folder / _PAGE
-    if folder.exists() and not folder.is_dir():
-        raise RefusedError(f"--report: {folder} is not a folder")
-    if page.exists() and _GENERATOR not in page.read_text(encoding="utf-8", errors="replace"):
-        raise RefusedError(f"--report: {page} was not written by farnear demo: name another folder")
+    place.check(folder, "farnear demo", option="--report")
 
 
 def write(findings: Findings, folder: Path) -> Path:
     """Write the report to `folder/index.html`, making the folder where it is missing; returns that path."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / _PAGE
+    page = folder / place.PAGE
     page.write_text(render(findings), encoding="utf-8")
     return page
 
@@ -44,26 +37,24 @@ def render(findings: Findings) -> str:
     def picture(item_id: str) -> str:
         return thumbnail((findings.images / item_id).read_bytes())
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
-        findings=findings,
-        training=findings.training,
-        labels={point.item_id: point.label for point in findings.points},
-        clusters={point.item_id: point.cluster for point in findings.points},
-        map_by_cluster=drawing(map_by_cluster(findings.points, findings.clustering.clusters)),
-        map_by_class=drawing(map_by_class(findings.points)),
-        picture=picture,
-        overlay=thumbnail,
-        class_colour=class_colour,
-        class_mix=class_mix,
-        stem=lambda item_id: PurePosixPath(item_id).stem,
-        verdict=verdict(findings),
+    folders = Path(__file__).parent, Path(farnear.report.__file__).parent
+    return (
+        environment(*folders)
+        .get_template("report.html.jinja")
+        .render(
+            findings=findings,
+            training=findings.training,
+            labels={point.item_id: point.label for point in findings.points},
+            clusters={point.item_id: point.cluster for point in findings.points},
+            map_by_cluster=drawing(map_by_cluster(findings.points, findings.clustering)),
+            map_by_class=drawing(map_by_class(findings.points, findings.class_counts, CLASS_STYLES)),
+            picture=picture,
+            overlay=thumbnail,
+            class_colour=lambda label: CLASS_STYLES.get(label, OTHER).colour,
+            class_mix=class_mix,
+            stem=lambda item_id: PurePosixPath(item_id).stem,
+            verdict=verdict(findings),
+        )
     )
 
 
@@ -84,12 +75,3 @@ def verdict(findings: Findings) -> str:
         "In this run the learned embedding is not above raw pixels and chance in both measures (see the table), so its "
         "answers are not those of a good model. More iterations may change that."
     )
-
-
-def class_mix(cluster: Cluster) -> str:
-    """The classes of a cluster in words, the commonest ones by name: `poly-1.00 80 %, poly-0.67 15 %, 2 others 5 %`."""
-    shares = [(entry.label, entry.count) for entry in cluster.classes[:_CLASSES_NAMED]]
-    others = cluster.classes[_CLASSES_NAMED:]
-    if others:
-        shares.append((f"{len(others)} other{'s' if len(others) > 1 else ''}", sum(entry.count for entry in others)))
-    return ", ".join(f"{name} {100 * count / cluster.size:.0f} %" for name, count in shares)

@@ -23,7 +23,8 @@ from farnear.elapsed import elapsed
 from farnear.errors import AlreadyExistsError
 from farnear.images import list_images
 from farnear.indexing import index_images
-from farnear.inputs import Direction, ItemId
+from farnear.inputs import HeatmapPicture, ItemId
+from farnear.report.survey import nearest_members
 from farnear.results import Clustering
 from farnear.tables import show
 
@@ -32,8 +33,6 @@ BUNDLE = "elpv"
 
 _HITS = 10
 _ROWS = 16
-_NEAREST_IN_ROW = 9
-_MOST_HITS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,24 +148,17 @@ def _ask(client: Client, held_out: Iterable[str], *, seed: int) -> tuple[Questio
 
 def _explain(client: Client, clustering: Clustering) -> tuple[ClusterRow, ...]:
     """The medoids of the largest clusters, each with the members nearest to it, and the heat maps of all of them."""
-    shown = clustering.clusters[:_ROWS]
-    if not shown:
-        return ()
-    medoids = [ItemId(cluster.medoid_item_id) for cluster in shown]
-    found = client.search(COLLECTION, medoids, direction=Direction.SIMILAR, k=_MOST_HITS)
     rows = []
-    for cluster, result in tqdm(list(zip(shown, found, strict=True)), desc="explaining", unit=" rows", disable=None):
-        if result.error is not None:
-            raise result.error
-        members = [hit.item_id for hit in result.similar if hit.cluster == cluster.cluster][:_NEAREST_IN_ROW]
-        item_ids = (cluster.medoid_item_id, *members)
+    for cluster in tqdm(clustering.clusters[:_ROWS], desc="explaining", unit=" rows", disable=None):
+        item_ids = tuple(nearest_members(client, COLLECTION, cluster))
         overlays = []
-        for explanation in client.explain(COLLECTION, [ItemId(item_id) for item_id in item_ids], overlay=True):
+        queries = [ItemId(item_id) for item_id in item_ids]
+        for explanation in client.explain(COLLECTION, queries, picture=HeatmapPicture.OVERLAY):
             if explanation.error is not None:
                 raise explanation.error
             assert explanation.heatmap is not None
-            assert explanation.heatmap.overlay_png is not None, "an overlay was asked for"
-            overlays.append(explanation.heatmap.overlay_png)
+            assert explanation.heatmap.picture_png is not None, "an overlay was asked for"
+            overlays.append(explanation.heatmap.picture_png)
         rows.append(ClusterRow(cluster=cluster, item_ids=item_ids, overlays=tuple(overlays)))
     return tuple(rows)
 

@@ -88,7 +88,7 @@ def _commands(item_id: str, data: Path, collection: str) -> str:
             f"  {farnear} similar {image} {of_cells}",
             f"  {farnear} divergent {image} {of_cells}",
             f"  {farnear} explain {image} {of_cells} --out heat.png",
-            f"  {farnear} clusters {of_cells}",
+            f"  {farnear} clusters list {of_cells}",
         )
     )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farnear.errors import FarnearError
+from farnear.results.explain import Heatmap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,9 @@ class Hit:
         similarity: Cosine similarity to the query, -1 to 1; of a recommendation, its relevance.
         label: Its predefined class, or empty.
         cluster: See `Item.cluster`.
+        heatmap: Where heat maps were asked for, the hit's.
+        query_heatmap: And the query's, where the two are a pair and the query has an image.
+        heatmap_error: Why there is none, though one was asked for: its image is not kept, for one.
     """
 
     rank: int
@@ -23,6 +27,9 @@ class Hit:
     similarity: float
     label: str
     cluster: int | None
+    heatmap: Heatmap | None = None
+    query_heatmap: Heatmap | None = None
+    heatmap_error: FarnearError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +62,7 @@ class SearchResult:
         similar_certificate: What is promised of `similar`; None unless it was asked.
         divergent_certificate: What is promised of `divergent`; None unless it was asked.
         error: Set where this query was refused; its neighbours are served.
+        query_heatmap: The query's own, where SELF was to be explained and it has an image.
     """
 
     similar: tuple[Hit, ...]
@@ -62,6 +70,7 @@ class SearchResult:
     similar_certificate: Certificate | None
     divergent_certificate: Certificate | None
     error: FarnearError | None
+    query_heatmap: Heatmap | None = None
 
     @property
     def exact(self) -> bool:

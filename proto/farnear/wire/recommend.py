@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from farnear.filters import Where, to_filter
-from farnear.inputs import Interaction, Opinion, Query, RecommendMode
+from farnear.inputs import ExplainHits, Interaction, Opinion, Query, RecommendMode
 from farnear.v1 import recommend_pb2
+from farnear.wire.explain import to_explain_hits
 from farnear.wire.queries import to_query
 from farnear.wire.values import read_time, to_timestamp
 
@@ -35,11 +36,12 @@ def to_recommend_request(
     k: int,
     where: Where | None,
     pool: int,
+    explain: ExplainHits | None,
 ) -> recommend_pb2.RecommendRequest:
     """Writes a RecommendRequest.
 
     Raises:
-        ValueError: If the mode or the filter is none.
+        ValueError: If the mode, the filter, or what is to be explained is none.
     """
     return recommend_pb2.RecommendRequest(
         collection=collection,
@@ -52,6 +54,7 @@ def to_recommend_request(
         k=k,
         filter=to_filter(where),
         pool=pool,
+        explain=to_explain_hits(explain),
     )
 
 

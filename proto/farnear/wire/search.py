@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from farnear.filters import Where, to_filter
-from farnear.inputs import Direction, Query
+from farnear.inputs import Direction, ExplainHits, Query
 from farnear.results import Certificate, Hit, SearchResult
 from farnear.v1 import search_pb2
+from farnear.wire.explain import read_heatmap, to_explain_hits
 from farnear.wire.queries import to_query
 from farnear.wire.values import read_error, read_time
 
@@ -17,12 +18,17 @@ _DIRECTIONS = {
 
 
 def to_search_request(
-    collection: str, queries: Iterable[Query], direction: Direction, k: int, where: Where | None
+    collection: str,
+    queries: Iterable[Query],
+    direction: Direction,
+    k: int,
+    where: Where | None,
+    explain: ExplainHits | None = None,
 ) -> search_pb2.SearchRequest:
     """Writes a SearchRequest.
 
     Raises:
-        ValueError: If the direction or the filter is none.
+        ValueError: If the direction, the filter, or what is to be explained is none.
     """
     return search_pb2.SearchRequest(
         collection=collection,
@@ -30,6 +36,7 @@ def to_search_request(
         direction=_DIRECTIONS[Direction(direction)],
         k=k,
         filter=to_filter(where),
+        explain=to_explain_hits(explain),
     )
 
 
@@ -63,6 +70,9 @@ def read_hits(messages: Iterable[search_pb2.Hit], *, behind: int = 0) -> tuple[H
             similarity=message.similarity,
             label=message.label,
             cluster=message.cluster if message.HasField("cluster") else None,
+            heatmap=read_heatmap(message.heatmap) if message.HasField("heatmap") else None,
+            query_heatmap=read_heatmap(message.query_heatmap) if message.HasField("query_heatmap") else None,
+            heatmap_error=read_error(message.heatmap_error) if message.HasField("heatmap_error") else None,
         )
         for rank, message in enumerate(messages, start=behind + 1)
     )
@@ -89,6 +99,7 @@ def _read_result(
             _read_certificate(message.divergent_certificate) if message.HasField("divergent_certificate") else None
         ),
         error=None,
+        query_heatmap=read_heatmap(message.query_heatmap) if message.HasField("query_heatmap") else None,
     )
 
 

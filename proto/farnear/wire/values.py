@@ -54,7 +54,7 @@ def to_timestamp(time: datetime) -> Timestamp:
 
 def read_attributes(messages: Mapping[str, types_pb2.AttributeValue]) -> dict[str, AttributeValue]:
     """Reads the attributes of an item, in order of their names, as the contract has none."""
-    return {name: _read_value(messages[name]) for name in sorted(messages)}
+    return {name: read_value(messages[name]) for name in sorted(messages)}
 
 
 def read_types(types: "Mapping[str, types_pb2.AttributeType.ValueType]") -> dict[str, AttributeType]:
@@ -72,7 +72,8 @@ def read_error(message: types_pb2.ItemError) -> FarnearError:
     return error_for(message.code, message.message)
 
 
-def _read_value(message: types_pb2.AttributeValue) -> AttributeValue:
+def read_value(message: types_pb2.AttributeValue) -> AttributeValue:
+    """Reads the value of an attribute."""
     match message.WhichOneof("kind"):
         case "string_value":
             return message.string_value

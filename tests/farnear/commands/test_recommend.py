@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from farnear.v1 import recommend_pb2, types_pb2
+from farnear.v1 import explain_pb2, recommend_pb2, types_pb2
 
 from tests.farnear.fake import FakeService
 
@@ -91,3 +91,13 @@ def test_nothing_to_record_is_refused(farnear: Farnear, cells: str, service: Fak
     assert farnear("interactions", "record", "--collection", cells, "--user", "ada", "--like", "nobody") == 1
     assert capsys.readouterr().err == "farnear: interactions: 'nobody' is not there\n"
     assert len(service.calls) == 1
+
+
+def test_recommendations_can_be_drawn_with_their_heat_maps(
+    farnear: Farnear, cells: str, drawing_service: FakeService, tmp_path: Path
+) -> None:
+    out = tmp_path / "recommended.png"
+    argv = ("recommend", "--collection", cells, "--like", "id:a", "--novelty", "0", "-k", "2", "--explain", str(out))
+    assert farnear(*argv) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert drawing_service.requests("Recommend")[-1].explain.picture == explain_pb2.HEATMAP_PICTURE_OVERLAY

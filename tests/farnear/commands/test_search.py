@@ -8,7 +8,9 @@ import pytest
 from farnear import Client
 from farnear.v1 import search_pb2
 
+from tests.farnear.conftest import png
 from tests.farnear.fake import FakeService
+from tests.farnear.page import Page
 
 Farnear = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -118,3 +120,24 @@ def test_a_list_that_is_not_exact_says_so(farnear: Farnear, cells: str, service:
             "calibration_time": "2026-11-22T18:00:00+00:00",
         },
     }
+
+
+def test_hits_can_be_drawn_with_their_heat_maps(
+    farnear: Farnear, cells: str, drawing_service: FakeService, tmp_path: Path, capsys: Capture
+) -> None:
+    query, out = tmp_path / "query.png", tmp_path / "hits.html"
+    query.write_bytes(png("blue"))
+    assert farnear("both", str(query), "--collection", cells, "-k", "2", "--explain", str(out), "--json") == 0
+    assert list(json_of(capsys)["similar"][0]) == ["rank", "item_id", "similarity", "label", "cluster"]
+    page = Page(out.read_text("utf-8"))
+    assert "query.png in cells" in page.words
+    alts = [image["alt"] for image in page.images]
+    assert alts[:3] == ["query: query.png", "most similar: 1. a 1.000", "most similar: 2. b 0.994"]
+    assert "most divergent: 1. d -1.000" in alts
+    assert len(alts) == 1 + 2 * 2 * 3
+    for explain, told in (
+        (("--explain", str(tmp_path / "no/x.png")), "--explain"),
+        (("--explain", str(out), "--pages", "2"), "--explain: goes with one page of hits"),
+    ):
+        assert farnear("similar", str(query), "--collection", cells, *explain) == 1
+        assert told in capsys.readouterr().err

@@ -89,7 +89,7 @@ def findings(tmp_path: Path) -> Findings:
             ),
         ),
         clustering=Clustering(
-            map=MapInfo(version=1, item_count=12, pending_count=0, eps=3.0, min_samples=10, perplexity=30.0),
+            map=MapInfo(version=1, item_count=12, pending_count=0, eps=3.0, min_samples=10, perplexity=30.0, drift=0.0),
             clusters=clusters,
             noise_count=1,
         ),

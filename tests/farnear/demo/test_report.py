@@ -2,51 +2,15 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from farnear.command import RefusedError
 from farnear.demo import report
 from farnear.demo.findings import Findings
-from farnear.results import ClassCount, Cluster
 from PIL import Image
 
-VOID = {"meta", "img", "br"}
-
-
-class Page(HTMLParser):
-    """Reads a page, and fails where its elements are not nested as they should be."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.images: list[dict[str, str]] = []
-        self.references: list[str] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        facts = {name: value or "" for name, value in attrs}
-        self.tags.append(tag)
-        self.references += [facts[name] for name in ("src", "href") if name in facts]
-        if tag == "img":
-            self.images.append(facts)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += f"{data} "
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.text.split())
+from tests.farnear.page import Page
 
 
 def test_every_picture_is_inside_and_described(findings: Findings) -> None:
@@ -128,14 +92,6 @@ def test_the_verdict_is_plain(
     findings = score_learned(precision_at_1, map_at_r)
     assert words in report.verdict(findings)
     assert words in Page(report.render(findings)).words
-
-
-def test_a_class_mix_names_three_and_counts_the_rest() -> None:
-    counts = {"a": 50, "b": 30, "c": 12, "d": 5, "e": 3}
-    classes = tuple(ClassCount(label=label, count=count) for label, count in counts.items())
-    cluster = Cluster(cluster=0, size=100, core_count=1, medoid_item_id="x", classes=classes)
-    assert report.class_mix(cluster) == "a 50 %, b 30 %, c 12 %, 2 others 8 %"
-    assert report.class_mix(replace(cluster, classes=classes[:2], size=80)) == "a 62 %, b 38 %"
 
 
 def test_it_writes_the_page_and_may_write_it_again(findings: Findings, tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ def test_farnear_is_called_by_its_path_where_the_shell_does_not_find_it(
     monkeypatch.chdir(tmp_path)
 
     monkeypatch.setenv("PATH", "")
-    assert "\n  .venv/bin/farnear clusters " in summary.text(findings, data=DATA, collection="cells", page=PAGE)
+    assert "\n  .venv/bin/farnear clusters list " in summary.text(findings, data=DATA, collection="cells", page=PAGE)
     monkeypatch.setenv("PATH", str(program.parent))
-    assert "\n  farnear clusters " in summary.text(findings, data=DATA, collection="cells", page=PAGE)
+    assert "\n  farnear clusters list " in summary.text(findings, data=DATA, collection="cells", page=PAGE)
 
 
 def test_machines_get_the_same_as_json(findings: Findings) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from farnear.v1 import collections_pb2, search_pb2, types_pb2
+from farnear.v1 import clusters_pb2, collections_pb2, search_pb2, types_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
@@ -34,6 +34,10 @@ class StoredCollection:
     items: dict[str, StoredItem] = field(default_factory=dict)
     interactions: dict[str, dict[str, Any]] = field(default_factory=dict)
     map_version: int = 0
+    eps: float = 0.5
+    min_samples: int = 1
+    perplexity: float = 30.0
+    events: list[clusters_pb2.ClusterEvent] = field(default_factory=list)
     activation: collections_pb2.Activation | None = None
 
 
@@ -56,12 +60,15 @@ class FakeBase:
         page_limit: The most entries of a page, whatever the client asks for.
         hold: Cleared, it lets every call wait until it is set.
         overlay: The picture of every heat map.
+        picture: What is answered with for every image that is kept; None for what was stored.
         similar_certificate: What every search says of its similar end.
         divergent_certificate: What every search says of its divergent end.
         endless_map: Whether a map is streamed over and over until the client has enough.
         answers_to_end: How many batches of a stream are answered before it is ended early; None for all.
         stream_ended: Set when a stream has ended, whatever ended it.
         activation_fails: Whether a move to another bundle comes to no end.
+        watch_limit: How many batches of events are told before a watch is failed; None for all.
+        changed: Notified when something has happened to clusters, or a watcher has gone.
     """
 
     def __init__(self) -> None:
@@ -72,16 +79,25 @@ class FakeBase:
         self.hold = threading.Event()
         self.hold.set()
         self.overlay = b"\x89PNG overlay"
+        self.picture: bytes | None = None
         self.similar_certificate = search_pb2.Certificate(exact=True)
         self.divergent_certificate = search_pb2.Certificate(exact=True)
         self.endless_map = False
         self.answers_to_end: int | None = None
         self.stream_ended = threading.Event()
         self.activation_fails = False
+        self.watch_limit: int | None = None
+        self.changed = threading.Condition()
         self.address = ""
 
     def requests(self, name: str) -> list[Any]:
         return [request for called, request, _ in self.calls if called == name]
+
+    def happen(self, collection: str, *events: clusters_pb2.ClusterEvent) -> None:
+        """Tells whoever watches what happened to clusters."""
+        with self.changed:
+            self.collections[collection].events += events
+            self.changed.notify_all()
 
     def enter(self, name: str, request: Any, context: grpc.ServicerContext) -> None:
         self.calls.append((name, request, context.time_remaining()))
@@ -101,6 +117,8 @@ class FakeBase:
 
 
 def embed(content: bytes) -> NDArray[np.float32]:
+    if content.startswith(b"\x89PNG"):
+        return np.array([1, 0, 0], np.float32)
     if not content.startswith(b"img "):
         raise EntryError(3, "image: not an image;\nallowed are JPEG, PNG, WebP, BMP and TIFF")
     vector = np.array(content.split()[1:4], dtype=np.float32)

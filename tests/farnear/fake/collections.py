@@ -50,7 +50,9 @@ class FakeCollections(FakeBase):
     def DeleteCollection(self, request: Any, context: Any) -> collections_pb2.DeleteCollectionResponse:
         self.enter("DeleteCollection", request, context)
         count = len(self.collection(request.name, context).items)
-        del self.collections[request.name]
+        with self.changed:
+            del self.collections[request.name]
+            self.changed.notify_all()
         return collections_pb2.DeleteCollectionResponse(deleted_item_count=count)
 
     def _go_on(self, stored: StoredCollection, activation: collections_pb2.Activation) -> None:

@@ -44,7 +44,7 @@ class FakeItems(FakeBase):
         assert image is not None
         retention = self.collections[request.collection].retention
         return items_pb2.GetItemImageResponse(
-            image=image,
+            image=self.picture or image,
             media_type="image/toy",
             original=retention != collections_pb2.IMAGE_RETENTION_THUMBNAIL,
         )

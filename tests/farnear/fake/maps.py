@@ -5,8 +5,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from farnear.v1 import clusters_pb2, explain_pb2, types_pb2
-from numpy.typing import NDArray
+from farnear.v1 import clusters_pb2, types_pb2
 
 from tests.farnear.fake.base import EntryError, FakeBase, StoredCollection, resolve, status
 
@@ -20,6 +19,29 @@ class FakeMaps(FakeBase):
         clusters, token = self.page(found, request.page_token)
         return clusters_pb2.ListClustersResponse(
             clusters=clusters, noise_count=labels.count(-1), map=_map_info(stored), next_page_token=token
+        )
+
+    def GetCluster(self, request: Any, context: Any) -> clusters_pb2.GetClusterResponse:
+        self.enter("GetCluster", request, context)
+        stored = self._mapped(request.collection, context)
+        names = sorted(name for name, item in stored.items.items() if item.cluster == request.cluster)
+        if not names and request.cluster != -1:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"cluster: there is no cluster {request.cluster}")
+        members, token = self.page(names, request.page_token)
+        others = sorted({item.cluster for item in stored.items.values() if item.cluster is not None} - {-1})
+        is_noise = request.cluster == -1
+        return clusters_pb2.GetClusterResponse(
+            cluster=_cluster(stored, request.cluster),
+            attributes=[_summary(stored, names, name) for name in sorted(_attribute_names(stored, names))],
+            density=0 if is_noise else 2.5,
+            nearest=[
+                clusters_pb2.NearCluster(cluster=other, distance=abs(other - request.cluster))
+                for other in others
+                if other != request.cluster and not is_noise
+            ],
+            member_item_ids=members[: request.page_size],
+            next_page_token=token,
+            map=_map_info(stored),
         )
 
     def Assign(self, request: Any, context: Any) -> clusters_pb2.AssignResponse:
@@ -61,26 +83,51 @@ class FakeMaps(FakeBase):
         stored = self.collection(request.collection, context)
         if not stored.items:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "collection: 0 items, a map needs 1 or more")
+        for name in ("eps", "min_samples", "perplexity"):
+            if request.HasField(name):
+                setattr(stored, name, getattr(request, name))
         _fit(stored)
         clusters = [item.cluster for item in stored.items.values()]
         return clusters_pb2.ReclusterResponse(
             map=_map_info(stored), cluster_count=len(set(clusters) - {-1}), noise_count=clusters.count(-1)
         )
 
-    def Explain(self, request: Any, context: Any) -> explain_pb2.ExplainResponse:
-        self.enter("Explain", request, context)
+    def SuggestEps(self, request: Any, context: Any) -> clusters_pb2.SuggestEpsResponse:
+        self.enter("SuggestEps", request, context)
+        stored = self._mapped(request.collection, context)
+        return clusters_pb2.SuggestEpsResponse(
+            distances=[0.1, 0.2, 0.3, 4.0],
+            eps=0.3,
+            cluster_count=2,
+            noise_count=1,
+            min_samples=request.min_samples if request.HasField("min_samples") else stored.min_samples,
+            map=_map_info(stored),
+        )
+
+    def WatchClusters(self, request: Any, context: Any) -> Iterator[clusters_pb2.WatchClustersResponse]:
+        self.enter("WatchClusters", request, context)
         stored = self.collection(request.collection, context)
-        results = []
-        for query in request.queries:
-            try:
-                vector = _resolve_image(stored, query)
-            except EntryError as error:
-                results.append(explain_pb2.ExplainResult(error=error.message))
-                continue
-            overlay = self.overlay if request.picture == explain_pb2.HEATMAP_PICTURE_OVERLAY else b""
-            heatmap = explain_pb2.Heatmap(height=1, width=3, values=np.abs(vector).tolist(), picture_png=overlay)
-            results.append(explain_pb2.ExplainResult(heatmap=heatmap))
-        return explain_pb2.ExplainResponse(results=results)
+        context.add_callback(self._gone)
+        behind = int(request.resume_token) if request.resume_token else 0 if request.from_start else len(stored.events)
+        told = 0
+        while context.is_active():
+            if told == self.watch_limit:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
+            with self.changed:
+                if request.collection not in self.collections:
+                    context.abort(grpc.StatusCode.NOT_FOUND, f"collection: {request.collection!r} is not there")
+                events = stored.events[behind : behind + self.page_limit]
+                if not events and told:
+                    self.changed.wait()
+                    continue
+            behind += len(events)
+            told += 1
+            yield clusters_pb2.WatchClustersResponse(events=events, resume_token=str(behind))
+
+    def _gone(self) -> None:
+        self.stream_ended.set()
+        with self.changed:
+            self.changed.notify_all()
 
     def _mapped(self, name: str, context: grpc.ServicerContext) -> StoredCollection:
         stored = self.collection(name, context)
@@ -96,13 +143,6 @@ def _fit(stored: StoredCollection) -> None:
         item.cluster = int(np.argmax(item.vector)) if float(np.max(item.vector)) > 0.8 else -1
 
 
-def _resolve_image(stored: StoredCollection, query: types_pb2.Query) -> NDArray[np.float32]:
-    vector, kept = resolve(stored, query)
-    if kept is None:
-        raise EntryError(9, "item_id: its image is not kept")
-    return vector
-
-
 def _cluster(stored: StoredCollection, number: int) -> clusters_pb2.Cluster:
     members = {name: item for name, item in stored.items.items() if item.cluster == number}
     labels = [item.label for item in members.values()]
@@ -110,8 +150,8 @@ def _cluster(stored: StoredCollection, number: int) -> clusters_pb2.Cluster:
     return clusters_pb2.Cluster(
         cluster=number,
         size=len(members),
-        core_count=len(members),
-        medoid_item_id=min(members),
+        core_count=len(members) if number != -1 else 0,
+        medoid_item_id=min(members) if number != -1 else "",
         classes=[clusters_pb2.ClassCount(label=label, count=count) for count, label in counts],
     )
 
@@ -122,7 +162,26 @@ def _map_info(stored: StoredCollection) -> clusters_pb2.MapInfo:
         version=stored.map_version,
         item_count=placed,
         pending_count=len(stored.items) - placed,
-        eps=0.5,
-        min_samples=1,
-        perplexity=30.0,
+        eps=stored.eps,
+        min_samples=stored.min_samples,
+        perplexity=stored.perplexity,
+        drift=0.25,
     )
+
+
+def _attribute_names(stored: StoredCollection, members: list[str]) -> set[str]:
+    return {name for member in members for name in stored.items[member].attributes}
+
+
+def _summary(stored: StoredCollection, members: list[str], name: str) -> clusters_pb2.AttributeSummary:
+    values = [stored.items[member].attributes[name] for member in members if name in stored.items[member].attributes]
+    summary = clusters_pb2.AttributeSummary(name=name, count=len(values))
+    if values[0].WhichOneof("kind") == "number_value":
+        ordered = sorted(values, key=lambda value: value.number_value)
+        for field, place in (("least", 0), ("median", (len(ordered) - 1) // 2), ("greatest", -1)):
+            getattr(summary, field).CopyFrom(ordered[place])
+        return summary
+    counts = {value.SerializeToString(): values.count(value) for value in values}
+    for raw, count in sorted(counts.items(), key=lambda pair: -pair[1]):
+        summary.values.add(value=types_pb2.AttributeValue.FromString(raw), count=count)
+    return summary

@@ -5,12 +5,13 @@ import grpc
 import numpy as np
 from farnear.v1 import recommend_pb2
 
-from tests.farnear.fake.base import EntryError, FakeBase, made, resolve, status
+from tests.farnear.fake.base import EntryError, made, resolve, status
+from tests.farnear.fake.explain import FakeExplain
 from tests.farnear.fake.filters import matching
 from tests.farnear.fake.search import hits
 
 
-class FakeRecommend(FakeBase):
+class FakeRecommend(FakeExplain):
     def Recommend(self, request: Any, context: Any) -> recommend_pb2.RecommendResponse:
         """Toward what was liked and away from what was disliked, whatever the mode."""
         self.enter("Recommend", request, context)
@@ -34,7 +35,10 @@ class FakeRecommend(FakeBase):
         length = np.linalg.norm(direction) or 1.0
         relevance = np.array([stored.items[name].vector @ direction / length for name in left])
         order = np.argsort(-relevance, kind="stable")[: request.k]
-        return recommend_pb2.RecommendResponse(hits=hits(stored, left, relevance, order))
+        found = hits(stored, left, relevance, order)
+        if request.HasField("explain"):
+            self.explain_hits(stored, None, found, request.explain)
+        return recommend_pb2.RecommendResponse(hits=found)
 
     def RecordInteractions(self, request: Any, context: Any) -> recommend_pb2.RecordInteractionsResponse:
         self.enter("RecordInteractions", request, context)

@@ -7,11 +7,12 @@ import numpy as np
 from farnear.v1 import search_pb2, types_pb2
 from numpy.typing import NDArray
 
-from tests.farnear.fake.base import EntryError, FakeBase, StoredCollection, resolve
+from tests.farnear.fake.base import EntryError, StoredCollection, resolve
+from tests.farnear.fake.explain import FakeExplain
 from tests.farnear.fake.filters import matching
 
 
-class FakeSearch(FakeBase):
+class FakeSearch(FakeExplain):
     def Search(self, request: Any, context: Any) -> search_pb2.SearchResponse:
         self.enter("Search", request, context)
         stored = self.collection(request.collection, context)
@@ -41,13 +42,17 @@ class FakeSearch(FakeBase):
         is_divergent = request.direction != search_pb2.DIRECTION_SIMILAR
         similar = np.argsort(-similarities, kind="stable")[start:end]
         divergent = np.argsort(similarities, kind="stable")[start:end]
-        return search_pb2.SearchResult(
+        result = search_pb2.SearchResult(
             similar=hits(stored, others, similarities, similar) if is_similar else [],
             divergent=hits(stored, others, similarities, divergent) if is_divergent else [],
             certificate=self.similar_certificate if is_similar else self.divergent_certificate,
             divergent_certificate=self.divergent_certificate if is_divergent else None,
             next_page_token=str(end) if end < len(others) and len(request.queries) == 1 else "",
         )
+        if request.HasField("explain"):
+            self.explain_hits(stored, query, [*result.similar, *result.divergent], request.explain)
+            self.explain_query(stored, result, query, request.explain)
+        return result
 
 
 def hits(
