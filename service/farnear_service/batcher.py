@@ -18,13 +18,20 @@ Result = TypeVar("Result")
 class Batcher(Generic[Request, Result]):
     """Feeds `compute` with up to `max_batch` waiting requests at a time; it runs in a thread, one call at a time.
 
-    `compute` returns one result for each request, in order. Must be used within one running event loop.
+    `compute` returns one result for each request, in order. `computed`, if given, is called in the event loop when it
+    has, before any result is handed on. Must be used within one running event loop.
     """
 
     def __init__(
-        self, compute: Callable[[Sequence[Request]], Sequence[Result]], *, max_batch: int, max_waiting: int
+        self,
+        compute: Callable[[Sequence[Request]], Sequence[Result]],
+        *,
+        max_batch: int,
+        max_waiting: int,
+        computed: Callable[[], None] | None = None,
     ) -> None:
         self._compute = compute
+        self._computed = computed
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[Request, asyncio.Future[Result]]] = deque()
@@ -77,6 +84,8 @@ class Batcher(Generic[Request, Result]):
                 continue
             try:
                 results = await asyncio.to_thread(self._compute, [request for request, _ in batch])
+                if self._computed is not None:
+                    self._computed()
                 answers = list(zip(batch, results, strict=True))
             except Exception as error:  # noqa: BLE001 - handed to every caller of the batch, who raise it
                 for _, future in batch:

@@ -24,6 +24,7 @@ _WORD = 8  # bytes that are compared at a time
 _FIRST_BYTES = np.array([2**64 - 2 ** (64 - 8 * count) for count in range(_WORD + 1)], np.uint64)  # 0 to 8 of a word
 _FEW = 16  # values that are quicker looked for one by one
 _TEXTS = 65_536  # copied at a time: some megabytes of places
+_TEXT_BYTES = 32  # of an id, for which room is held; what is not used of it takes no memory
 
 
 def microseconds(time: datetime) -> int:
@@ -188,15 +189,15 @@ class ColumnsView:
 
 
 class Columns:
-    """Rows to which one writer appends in place, N so far."""
+    """Rows to which one writer appends in place, N so far. There is `room` for so many from the start."""
 
-    def __init__(self) -> None:
-        self._text = _Buffer(np.uint8, spare=_WORD)
-        self._stops = _Buffer(np.int64)
+    def __init__(self, room: int = 0) -> None:
+        self._text = _Buffer(np.uint8, spare=_WORD, room=_TEXT_BYTES * room)
+        self._stops = _Buffer(np.int64, room=room + 1)
         self._stops.extend([0])
         self._fields = {
-            "label": _Writer.of(""),
-            "create_time": _Writer(_Buffer(np.int64), np.iinfo(np.int64).min, _unix_microseconds),
+            "label": _Writer.of("", room),
+            "create_time": _Writer(_Buffer(np.int64, room=room), np.iinfo(np.int64).min, _unix_microseconds),
         }
 
     def __len__(self) -> int:
@@ -258,18 +259,18 @@ class _Writer:
     vocabulary: Vocabulary | None = None
 
     @classmethod
-    def of(cls, value: AttributeValue) -> _Writer:
+    def of(cls, value: AttributeValue, room: int = 0) -> _Writer:
         """An empty column for values of this one's type."""
         match value:
             case str():
                 vocabulary = Vocabulary()
-                return cls(_Buffer(np.int32), -1, vocabulary.add, vocabulary)
+                return cls(_Buffer(np.int32, room=room), -1, vocabulary.add, vocabulary)
             case bool():
-                return cls(_Buffer(np.int8), -1, int)
+                return cls(_Buffer(np.int8, room=room), -1, int)
             case datetime():
-                return cls(_Buffer(np.int64), np.iinfo(np.int64).min, microseconds)
+                return cls(_Buffer(np.int64, room=room), np.iinfo(np.int64).min, microseconds)
             case _:
-                return cls(_Buffer(np.float64), -np.inf, float)
+                return cls(_Buffer(np.float64, room=room), -np.inf, float)
 
     def skip(self, rows: int) -> None:
         self.values.extend(np.full(rows, self.absent))
@@ -295,11 +296,11 @@ class _Writer:
 class _Buffer:
     """An array that grows at its end; what was written stays as it is in every slice of it that was handed out.
 
-    `spare` entries, of no meaning, can be read behind the last.
+    `spare` entries, of no meaning, can be read behind the last. Nothing is copied up to `room` entries.
     """
 
-    def __init__(self, dtype: DTypeLike, spare: int = 0) -> None:
-        self._room = np.zeros(spare, dtype)
+    def __init__(self, dtype: DTypeLike, *, spare: int = 0, room: int = 0) -> None:
+        self._room = np.zeros(room + spare, dtype)
         self._spare = spare
         self.size = 0
 

@@ -19,6 +19,7 @@ class Embedder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # it warns of the default that `targets` has, which is meant
         # Threads that spin between two batches take the cores from decoding and from search.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         available = onnxruntime.get_available_providers()
@@ -30,6 +31,8 @@ class Embedder:
             (embedding,) = self.embed([probe])
             if bundle.closed_form:
                 self.heatmaps([probe])
+            if bundle.pair_closed_form:
+                self.pair_heatmaps([probe], np.zeros((1, bundle.dim), np.float32))
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise BundleError(f"bundle {bundle.path}: model.onnx is not what bundle.json says ({error})") from error
         if embedding.shape != (bundle.dim,):
@@ -52,4 +55,14 @@ class Embedder:
         Only where the bundle's `closed_form` holds.
         """
         (heatmaps_Bhw,) = self._session.run(["heatmap"], {"images": np.stack(images)})
+        return list(np.asarray(heatmaps_Bhw, np.float32))
+
+    def pair_heatmaps(self, images: Sequence[ByteArray], targets: FloatArray) -> Sequence[FloatArray]:
+        """Grad-CAM of each image's cosine with its target in closed form, float32 of shape (h, w), signed.
+
+        `targets` are the embeddings of the other sides, float32 of shape (B, D). Only where the bundle's
+        `pair_closed_form` holds.
+        """
+        given = {"images": np.stack(images), "targets": targets}
+        (heatmaps_Bhw,) = self._session.run(["pair_heatmap"], given)
         return list(np.asarray(heatmaps_Bhw, np.float32))

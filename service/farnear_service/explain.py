@@ -1,13 +1,16 @@
-"""Where in an image its embedding comes from: Grad-CAM for metric learning (Yasuno et al., eq. 6-8).
+"""Where in an image its embedding comes from, and its likeness to another: Grad-CAM for metric learning.
 
-    y = sum_m (U_m)^2 over the reduction layer U;  alpha_m = mean_xy dy/dA_m;  heat map = ReLU(sum_m alpha_m A_m)
+    alpha_m = mean_xy dy/dA_m;  heat map = sum_m alpha_m A_m
+    y = sum_m (U_m)^2 for an image alone (Yasuno et al., eq. 6-8), whose map is cut off below 0
+    y = e . t for a pair (Zhu et al. 2019): the embedding and the other side's, which is held fixed
 
-with A the feature layer: the path through Torch, for every network. Where the gradient has a closed form, the bundle's
-graph gives the same map without Torch (`Embedder.heatmaps`). Torch is imported by the first call, and by nothing else.
+with A the feature layer and U the reduction layer: the path through Torch, for every network. Where the gradient has a
+closed form, the bundle's graph gives the same maps without Torch (`Embedder`). Torch is imported by the first call, and
+by nothing else.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,15 +34,27 @@ class Explainer:
 
         Raises PreconditionError where the bundle has no Torch program or Torch is not installed.
         """
+        maps = self._grad_cam(images, lambda _, reduction: reduction.square().sum())
+        return [np.maximum(values, 0) for values in maps]
+
+    def pair_heatmaps(self, images: Sequence[ByteArray], targets: FloatArray) -> list[FloatArray]:
+        """A heat map, float32 of shape (h, w) and signed, for each image and its target, float32 of shape (B, D).
+
+        Raises PreconditionError as `heatmaps` does.
+        """
+        return self._grad_cam(images, lambda embedding, _: (embedding * embedding.new_tensor(targets)).sum())
+
+    def _grad_cam(self, images: Sequence[ByteArray], score: Callable[[Any, Any], Any]) -> list[FloatArray]:
+        """Grad-CAM of a score of embedding (B, D) and reduction (B, R), summed over the batch."""
         with self._turn:
             program = self._load()
             import torch
 
-            _, features, reduction = program(torch.from_numpy(np.stack(images)))
+            embedding, features, reduction = program(torch.from_numpy(np.stack(images)))
             # Each image's score depends on its own features alone, so the sum's gradient is every image's own.
-            (gradient,) = torch.autograd.grad(reduction.square().sum(), features)
+            (gradient,) = torch.autograd.grad(score(embedding, reduction), features)
             weights = gradient.mean(dim=(2, 3), keepdim=True)
-            maps = torch.relu((weights * features).sum(dim=1)).detach()
+            maps = (weights * features).sum(dim=1).detach()
             return list(maps.to(torch.float32).numpy())
 
     def _load(self) -> Any:  # noqa: ANN401 - a torch module, whose type must not be imported here

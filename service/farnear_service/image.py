@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from farnear_service.errors import InvalidError
-from farnear_service.types import ByteArray, FloatArray
+from farnear_service.types import ByteArray, FloatArray, HeatmapPicture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MAX_PICTURE_SIDE = 1024
@@ -29,6 +29,7 @@ _INFERNO = np.array(
     ],
     dtype=np.float64,
 )  # fmt: skip
+_FAINTEST, _STRONGEST = 0.15, 0.7  # how much of the image an overlay covers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,22 +50,27 @@ def decode(data: bytes, width: int, height: int, limits: ImageLimits) -> ByteArr
         return np.asarray(_rgb(_load(image)).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def overlay(data: bytes, heatmap: FloatArray, limits: ImageLimits) -> bytes:
-    """A PNG of `heatmap`, shape (h, w), over the image it explains: the stronger, the brighter and more opaque."""
+def draw(data: bytes, heatmap: FloatArray, limits: ImageLimits, form: HeatmapPicture) -> bytes:
+    """A PNG of what is above 0 in `heatmap`, shape (h, w), at the shown size of its image, at most 1,024 px a side.
+
+    Colours go from 0 to the map's greatest value. An overlay lies over the image: the stronger, the more opaque.
+    """
     with _open(data, limits) as image:
         image.draft("RGB", (MAX_PICTURE_SIDE, MAX_PICTURE_SIDE))
         picture = _rgb(_load(image))
     picture.thumbnail((MAX_PICTURE_SIDE, MAX_PICTURE_SIDE), Image.Resampling.BILINEAR)
-    peak = float(heatmap.max())
-    strength = heatmap / peak if peak > 0 else np.zeros_like(heatmap)
-    smooth = Image.fromarray(np.asarray(strength, np.float32)).resize(picture.size, Image.Resampling.BICUBIC)
+    positive = np.maximum(heatmap, 0)
+    peak = float(positive.max())
+    strength = Image.fromarray(np.asarray(positive / peak if peak > 0 else positive, np.float32))
+    smooth = strength.resize(picture.size, Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(smooth, np.float64), 0, 1)
     steps = np.linspace(0, 1, len(_INFERNO))
-    colour = np.stack([np.interp(share, steps, channel) for channel in _INFERNO.T], axis=-1)
-    opacity = 0.15 + 0.55 * share[..., None]
-    blended = (1 - opacity) * np.asarray(picture, np.float64) + opacity * colour
+    drawn = np.stack([np.interp(share, steps, channel) for channel in _INFERNO.T], axis=-1)
+    if form is HeatmapPicture.OVERLAY:
+        opacity = (_FAINTEST + (_STRONGEST - _FAINTEST) * share)[..., None]
+        drawn = (1 - opacity) * np.asarray(picture, np.float64) + opacity * drawn
     out = io.BytesIO()
-    Image.fromarray(blended.round().astype(np.uint8)).save(out, "PNG")
+    Image.fromarray(drawn.round().astype(np.uint8)).save(out, "PNG")
     return out.getvalue()
 
 

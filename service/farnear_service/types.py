@@ -3,7 +3,8 @@
 Arrays carry their shape in their name: B batch, D embedding dimension, H and W pixels, N items.
 """
 
-import unicodedata
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,8 @@ from farnear_service.errors import InvalidError, ServiceError
 
 MAX_TEXT_BYTES = 512
 MAX_URI_BYTES = 2048
+
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")  # Unicode's category Cc
 
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
@@ -66,6 +69,22 @@ class Opinion(Enum):
     SEEN = "seen"
     LIKED = "liked"
     DISLIKED = "disliked"
+
+
+class ExplainTarget(Enum):
+    """What a heat map explains: the embedding, the likeness or unlikeness of a pair, or what ties to the cluster."""
+
+    SELF = "self"
+    PAIR_SIMILAR = "pair-similar"
+    PAIR_DIVERGENT = "pair-divergent"
+    CLUSTER = "cluster"
+
+
+class HeatmapPicture(Enum):
+    """The form of a heat map's picture: over the image, or alone."""
+
+    OVERLAY = "overlay"
+    HEATMAP = "heatmap"
 
 
 class Direction(Enum):
@@ -151,14 +170,45 @@ class Interaction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heatmap:
+    """`values` float32 of shape (h, w) over the feature layer, not scaled, of pairs signed; `picture`: PNG or empty."""
+
+    values: FloatArray
+    picture: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """A heat map, and what it compares with, where it is one of a pair.
+
+    Attributes:
+        heatmap: Of the image that was asked about.
+        other_heatmap: Of the other side, where that has an image.
+        similarity: The cosine of the two.
+        cluster: The cluster whose medoid the other side is.
+        other_item_id: The medoid's id; empty unless `cluster` is set.
+    """
+
+    heatmap: Heatmap
+    other_heatmap: Heatmap | None = None
+    similarity: float | None = None
+    cluster: int | None = None
+    other_item_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One answer of a search: `similarity` is the cosine, in [-1, 1]."""
+    """One answer of a search: `similarity` is the cosine, in [-1, 1].
+
+    `explanation` is set where heat maps were asked for: the hit's with the query's as the other side, or a refusal.
+    """
 
     key: int
     item_id: str
     label: str
     similarity: float
     cluster: int | None = None
+    explanation: Explanation | ServiceError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,18 +231,11 @@ class Hits:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """Both lists of a search; None the one that was not asked for."""
+    """Both lists of a search; None the one that was not asked for. `heatmap` is the query's own, where asked for."""
 
     similar: Hits | None = None
     divergent: Hits | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Heatmap:
-    """`values` float32 of shape (h, w) over the feature layer, 0 or more, not scaled; `picture` a PNG or empty."""
-
-    values: FloatArray
-    picture: bytes = b""
+    heatmap: Heatmap | None = None
 
 
 def check_text(field: str, text: str, *, required: bool, limit: int = MAX_TEXT_BYTES) -> None:
@@ -202,7 +245,7 @@ def check_text(field: str, text: str, *, required: bool, limit: int = MAX_TEXT_B
     size = len(text.encode())
     if size > limit:
         raise InvalidError(f"{field}: has {size} bytes; allowed are at most {limit}")
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    if _CONTROL.search(text):
         raise InvalidError(f"{field}: {text!r} has control characters; allowed is text without them")
 
 
@@ -211,9 +254,9 @@ def unit_vector(field: str, values: FloatArray, dim: int) -> FloatArray:
     if values.shape != (dim,):
         raise InvalidError(f"{field}: has {values.size} values; the collection's bundle has dimension {dim}")
     exact = values.astype(np.float64)
-    if not np.isfinite(exact).all():
+    length = math.sqrt(np.square(exact).sum())  # of float32 values, so it cannot overflow
+    if not math.isfinite(length):
         raise InvalidError(f"{field}: has values that are NaN or infinite; allowed are finite values")
-    length = np.linalg.norm(exact)
     if length == 0.0:
         raise InvalidError(f"{field}: is all zero and so has no direction; allowed is any other vector")
     return (exact / length).astype(np.float32)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from farnear import Client, ExplainHits, ItemId
 from PIL import Image
 
 from tests.e2e.conftest import Server, farnear
@@ -39,7 +40,7 @@ def answers(server: Server) -> dict[str, Any]:
         "similar": server.run("similar", "-", *ask, stdin=picture).json(),
         "divergent": server.run("divergent", "id:spotted/003.png", "-k", "5", *ask).json(),
         "both": server.run("both", "id:scratched/007.png", *ask).json(),
-        "clusters": server.run("clusters", *ask).json(),
+        "clusters": server.run("clusters", "list", *ask).json(),
         "assign": server.run("assign", "-", *ask, stdin=picture).json(),
     }
 
@@ -53,7 +54,7 @@ def test_a_user_gets_every_answer_and_gets_it_again_after_a_restart(
     assert indexed == {"indexed": 2 * COUNT, "skipped": 0, "refused": []}
     again = server.run("index", surfaces, "--collection", "surfaces", "--json").json()
     assert again == {"indexed": 0, "skipped": 2 * COUNT, "refused": []}
-    assert server.run("clusters", "--refit", "--collection", "surfaces").code == 0
+    assert server.run("recluster", "--collection", "surfaces").code == 0
 
     live = answers(server)
     assert [(entry["name"], entry["bundle"], entry["item_count"]) for entry in live["collections"]] == [
@@ -93,7 +94,7 @@ def has_torch(server: Server) -> bool:
 def test_heat_maps_come_from_the_graph_and_equal_those_of_torch(
     surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]
 ) -> None:
-    told, pictures = [], []
+    told, pictures, pairs = [], [], []
     for way in ("graph", "torch"):
         server = start(tmp_path / way, [f"marks={bundle}"], "--explain-with", way)
         server.run("collections", "create", "surfaces", "--bundle", "marks")
@@ -108,11 +109,22 @@ def test_heat_maps_come_from_the_graph_and_equal_those_of_torch(
         assert server.metric('farnear_items{collection="surfaces"}') == COUNT
         assert server.metric('farnear_requests_total{code="OK",method="/farnear.v1.ExplainService/Explain"}') == 1
         assert server.metric('farnear_stage_seconds_count{stage="explain"}') == 1
+        with Client(server.address) as client:
+            hits = client.similar("surfaces", ItemId("000.png"), k=5, explain=ExplainHits())
+            pairs.append([(hit.item_id, hit.heatmap, hit.query_heatmap) for hit in hits])
+            assert has_torch(server) == (way == "torch")
     assert (told[0]["height"], told[0]["width"]) == (4, 4)
     assert told[0]["maximum"] == pytest.approx(told[1]["maximum"], rel=1e-5)
     assert pictures[0].shape == (48, 48, 3)
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert pictures[0].std() > 0
+    for by_graph, by_torch in zip(*pairs, strict=True):
+        assert by_graph[0] == by_torch[0]
+        for ours, theirs in zip(by_graph[1:], by_torch[1:], strict=True):
+            assert ours is not None
+            assert theirs is not None
+            # Images that are much alike have next to no gradient, and so more rounding beside it.
+            assert ours.values == pytest.approx(theirs.values, abs=1e-3 * max(map(abs, theirs.values)))
 
 
 def test_tables_are_for_people(surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]) -> None:

@@ -106,8 +106,8 @@ def test_what_is_not_there(server: Server, tmp_path: Path) -> None:
 def test_what_is_there_already_and_what_does_not_fit(server: Server) -> None:
     refused(server.run("collections", "create", "c", "--bundle", "tiny"), "'c'", "already")
     refused(server.run("collections", "create", "../up", "--bundle", "tiny"), "name", "allowed are 1 to 64")
-    refused(server.run("clusters", "--collection", "c"), "has 5 items", "at least 10")
-    refused(server.run("clusters", "--refit", "--collection", "c"), "has 5 items", "at least 10")
+    refused(server.run("clusters", "list", "--collection", "c"), "has 5 items", "at least 10")
+    refused(server.run("recluster", "--collection", "c"), "has 5 items", "at least 10")
     refused(server.run("assign", "id:0.png", "--collection", "c"), "at least 10")
     refused(server.run("explain", "id:0.png", "--collection", "c", "--out", "/tmp/x.png"), "explain.pt2")
 

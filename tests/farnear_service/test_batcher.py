@@ -166,6 +166,20 @@ async def test_a_wrong_number_of_results_is_an_error_for_its_callers_and_not_sil
     assert any(task.exception() is not None for task in done)
 
 
+async def test_the_loop_is_told_once_a_batch_before_anybody_has_a_result(bench: Bench) -> None:
+    told: list[list[bool]] = []
+    tasks: list[asyncio.Task[int]] = []
+    batcher = Batcher(
+        bench.compute, max_batch=3, max_waiting=8, computed=lambda: told.append([task.done() for task in tasks])
+    )
+    bench.let_end(10)
+    tasks += start(*(batcher.submit(i) for i in (1, 2, 3, 4)))
+    assert await asyncio.gather(*tasks) == [10, 20, 30, 40]
+    with pytest.raises(ValueError, match="negative"):
+        await batcher.submit(-1)
+    assert told == [[False] * 4, [True, True, True, False]]
+
+
 async def test_a_patient_request_waits_for_room_in_half_of_the_queue(bench: Bench) -> None:
     batcher = Batcher(bench.compute, max_batch=1, max_waiting=4)
     first = start(batcher.submit(0))

@@ -10,6 +10,8 @@ from farnear_service.embedder import Embedder
 from farnear_service.errors import BundleError
 from onnx import numpy_helper
 
+from tests.farnear_service.heatmaps import embedding_of, features_of, grad_cam, weights_of
+
 
 @pytest.fixture
 def images() -> list[np.ndarray]:
@@ -35,6 +37,45 @@ def test_alone_and_in_a_batch_an_image_has_one_embedding(tiny_bundle: Path, imag
     for image, embedding in zip(images, embedder.embed(images), strict=True):
         np.testing.assert_allclose(embedder.embed([image])[0], embedding, atol=1e-6)
     assert embedder.provider.endswith("ExecutionProvider")
+
+
+def test_heat_maps_are_those_of_the_derivatives(heatmap_bundle: Path, images: list[np.ndarray]) -> None:
+    bundle = load_bundle(heatmap_bundle)
+    assert (bundle.closed_form, bundle.pair_closed_form) == (True, True)
+    weights = weights_of(heatmap_bundle)
+    found = Embedder(bundle, threads=1).heatmaps(images)
+    for image, heatmap in zip(images, found, strict=True):
+        expected = grad_cam(
+            lambda features: float((np.einsum("kp,kpd->d", features, weights) ** 2).sum()), features_of(image)
+        )
+        assert (heatmap.shape, heatmap.dtype) == ((4, 4), np.float32)
+        np.testing.assert_allclose(heatmap, expected.clip(min=0), atol=1e-4 * np.abs(expected).max())
+
+
+def test_heat_maps_of_pairs_are_those_of_the_derivatives(heatmap_bundle: Path, images: list[np.ndarray]) -> None:
+    weights = weights_of(heatmap_bundle)
+    embedder = Embedder(load_bundle(heatmap_bundle), threads=1)
+    targets = np.stack(embedder.embed(images[::-1]))
+    found = embedder.pair_heatmaps(images, targets)
+    for image, target, heatmap in zip(images[:2], targets, found, strict=False):
+        expected = grad_cam(
+            lambda features, target=target: float(embedding_of(weights, features) @ target), features_of(image)
+        )
+        assert (heatmap.shape, heatmap.dtype) == ((4, 4), np.float32)
+        assert expected.min() < 0 < expected.max()
+        np.testing.assert_allclose(heatmap, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_graph_that_gives_no_pairs_although_it_should_is_refused(
+    heatmap_bundle: Path, tmp_path: Path, seal_bundle: Callable[[Path], str]
+) -> None:
+    path = shutil.copytree(heatmap_bundle, tmp_path / "b")
+    model = onnx.load(path / "model.onnx")
+    del model.graph.output[2]
+    onnx.save(model, path / "model.onnx")
+    seal_bundle(path)
+    with pytest.raises(BundleError, match=r"model\.onnx is not what bundle\.json says"):
+        Embedder(load_bundle(path), threads=1)
 
 
 def changed(source: Path, target: Path, seal: Callable[[Path], str], old: str, new: str) -> Path:

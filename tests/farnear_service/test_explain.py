@@ -86,6 +86,30 @@ def test_heatmaps_equal_eager_autograd(explained_bundle: Path, images: list[np.n
         np.testing.assert_allclose(heatmap, expected, atol=1e-5 * expected.max())
 
 
+def plain_pair_heatmap(image: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The cosine of one image with a fixed vector, with eager autograd and loops."""
+    embedding, features, _ = network()(torch.from_numpy(image[None]))
+    cosine = sum(value * float(weight) for value, weight in zip(embedding[0], target, strict=True))
+    (gradient,) = torch.autograd.grad(cosine, features)
+    _, channels, height, width = features.shape
+    heatmap = np.zeros((height, width))
+    for m in range(channels):
+        heatmap += float(gradient[0, m].sum()) / (height * width) * features[0, m].detach().numpy()
+    return heatmap
+
+
+def test_heatmaps_of_pairs_equal_eager_autograd(explained_bundle: Path, images: list[np.ndarray]) -> None:
+    targets = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    targets.setflags(write=False)  # as vectors are that come from the store
+    heatmaps = Explainer(load_bundle(explained_bundle), threads=1).pair_heatmaps(images, targets)
+    for image, target, heatmap in zip(images, targets, heatmaps, strict=True):
+        expected = plain_pair_heatmap(image, target)
+        assert (heatmap.shape, heatmap.dtype) == ((4, 4), np.float32)
+        np.testing.assert_allclose(heatmap, expected, atol=1e-5 * np.abs(expected).max())
+    assert min(heatmap.min() for heatmap in heatmaps) < 0
+
+
 def test_an_image_alone_and_in_a_batch_has_one_heatmap(explained_bundle: Path, images: list[np.ndarray]) -> None:
     explainer = Explainer(load_bundle(explained_bundle), threads=1)
     for image, heatmap in zip(images, explainer.heatmaps(images), strict=True):
@@ -101,6 +125,8 @@ def test_images_are_not_modified(explained_bundle: Path, images: list[np.ndarray
 def test_a_bundle_without_a_program_is_told(tiny_bundle: Path, images: list[np.ndarray]) -> None:
     with pytest.raises(PreconditionError, match=r"bundle 'tiny': has no explain\.pt2 to explain with"):
         Explainer(load_bundle(tiny_bundle), threads=1).heatmaps(images)
+    with pytest.raises(PreconditionError, match=r"bundle 'tiny': has no explain\.pt2 to explain with"):
+        Explainer(load_bundle(tiny_bundle), threads=1).pair_heatmaps(images, np.zeros((6, 4), np.float32))
 
 
 def test_a_program_that_torch_cannot_read_is_told(
@@ -123,36 +149,41 @@ def run_python(code: str, *arguments: str) -> str:
     return done.stdout
 
 
+NO_TORCH = """
+    import asyncio
+    import sys
+    from pathlib import Path
+
+    class NoTorch:
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] == "torch":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    sys.meta_path.insert(0, NoTorch())
+    import numpy as np
+    from farnear_service.bundle import load_bundle
+    from farnear_service.errors import PreconditionError
+    from farnear_service.metrics import Metrics
+    from farnear_service.pipeline.model import DecodedImage, Model, ModelSettings
+
+    model = Model(load_bundle(Path(sys.argv[1])), ModelSettings(), Metrics())
+    image = DecodedImage(data=b"", pixels=np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
+    for target in (None, np.array([1, 0, 0, 0], np.float32), None):
+        try:
+            (heatmap,) = asyncio.run(model.explain([image], [target]))
+            print(heatmap.values.shape, bool(heatmap.values.any()))
+        except PreconditionError as refusal:
+            print(refusal)
+"""
+
+
 def test_without_torch_the_extra_is_named(explained_bundle: Path) -> None:
-    told = run_python(
-        """
-        import sys
-        from pathlib import Path
+    told = "explain: this bundle needs Torch, which is not installed: pip install 'farnear[explain-torch]'"
+    assert run_python(NO_TORCH, str(explained_bundle)).splitlines() == [told] * 3
 
-        class NoTorch:
-            def find_spec(self, name, path=None, target=None):
-                if name.split(".")[0] == "torch":
-                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-        sys.meta_path.insert(0, NoTorch())
-        import numpy as np
-        from farnear_service.bundle import load_bundle
-        from farnear_service.errors import PreconditionError
-        from farnear_service.explain import Explainer
-
-        explainer = Explainer(load_bundle(Path(sys.argv[1])), threads=1)
-        for _ in range(2):
-            try:
-                explainer.heatmaps([np.zeros((16, 16, 3), np.uint8)])
-            except PreconditionError as refusal:
-                print(refusal)
-        """,
-        str(explained_bundle),
-    )
-    assert (
-        told.splitlines()
-        == ["explain: this bundle needs Torch, which is not installed: pip install 'farnear[explain-torch]'"] * 2
-    )
+def test_without_torch_a_closed_form_explains(heatmap_bundle: Path) -> None:
+    assert run_python(NO_TORCH, str(heatmap_bundle)).splitlines() == ["(4, 4) True"] * 3
 
 
 def test_the_service_does_not_import_torch() -> None:

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import pytest
 from farnear_service.errors import InvalidError
-from farnear_service.image import ImageLimits, decode, overlay
+from farnear_service.image import ImageLimits, decode, draw
+from farnear_service.types import HeatmapPicture
 from PIL import Image
 
 LIMITS = ImageLimits()
@@ -165,48 +166,81 @@ def test_decode_leaves_its_input_as_it_is(still_pictures: dict[str, bytes]) -> N
     assert data == before
 
 
+OVERLAY, HEATMAP = HeatmapPicture.OVERLAY, HeatmapPicture.HEATMAP
+
+
+@pytest.mark.parametrize("form", HeatmapPicture)
 @pytest.mark.parametrize(
     ("size", "shown"), [((40, 30), (40, 30)), ((1, 1), (1, 1)), ((3000, 1500), (1024, 512)), ((200, 4096), (50, 1024))]
 )
-def test_overlay_has_the_shown_size_at_most_1024_a_side(size: tuple[int, int], shown: tuple[int, int]) -> None:
+def test_a_drawing_has_the_shown_size_at_most_1024_a_side(
+    size: tuple[int, int], shown: tuple[int, int], form: HeatmapPicture
+) -> None:
     heatmap = np.arange(20, dtype=np.float32).reshape(4, 5)
     for image_format in ("PNG", "JPEG"):
-        picture = opened(overlay(encoded(Image.new("RGB", size), image_format), heatmap, LIMITS))
+        picture = opened(draw(encoded(Image.new("RGB", size), image_format), heatmap, LIMITS, form))
         assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", shown)
 
 
-def test_overlay_is_upright() -> None:
+@pytest.mark.parametrize("form", HeatmapPicture)
+def test_a_drawing_is_upright(form: HeatmapPicture) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(Image.new("RGB", (40, 30)), "JPEG", exif=exif)
-    assert opened(overlay(data, np.ones((2, 2), np.float32), LIMITS)).size == (30, 40)
+    assert opened(draw(data, np.ones((2, 2), np.float32), LIMITS, form)).size == (30, 40)
 
 
-def test_overlay_is_brightest_where_the_map_is_strongest() -> None:
+@pytest.mark.parametrize("form", HeatmapPicture)
+def test_a_drawing_is_brightest_where_the_map_is_strongest(form: HeatmapPicture) -> None:
     heatmap = np.zeros((8, 8), np.float32)
     heatmap[6, 1] = 1e-20  # the scale does not matter
-    picture = np.asarray(opened(overlay(encoded(Image.new("RGB", (80, 80)), "PNG"), heatmap, LIMITS)), np.int64)
+    picture = np.asarray(opened(draw(encoded(Image.new("RGB", (80, 80)), "PNG"), heatmap, LIMITS, form)), np.int64)
     row, column = divmod(int(picture.sum(axis=2).argmax()), 80)
     assert (row // 10, column // 10) == (6, 1)
     assert picture[5, 75].sum() < 10
 
 
-def test_overlay_of_a_map_of_zeros_is_even() -> None:
-    picture = np.asarray(
-        opened(overlay(encoded(Image.new("RGB", (9, 9), "white"), "PNG"), np.zeros((2, 2), np.float32), LIMITS))
+def test_a_heatmap_does_not_show_the_image() -> None:
+    heatmap = np.arange(20, dtype=np.float32).reshape(4, 5)
+    black, white = (
+        draw(encoded(Image.new("RGB", (40, 32), colour), "PNG"), heatmap, LIMITS, HEATMAP)
+        for colour in ("black", "white")
     )
-    assert (picture == picture[0, 0]).all()
+    assert black == white
+    # A lower row is brighter throughout: the map grows by row.
+    rows = np.asarray(opened(black), np.int64).sum(axis=(1, 2))[4::8]
+    assert (np.diff(rows) > 0).all()
 
 
-def test_overlay_leaves_its_inputs_as_they_are(still_pictures: dict[str, bytes]) -> None:
+def test_an_overlay_lets_the_image_through_where_the_map_is_weak() -> None:
+    heatmap = np.array([[0.0, 1.0]], np.float32).repeat(2, axis=0)
+    shown = np.asarray(
+        opened(draw(encoded(Image.new("RGB", (80, 80), (0, 0, 255)), "PNG"), heatmap, LIMITS, OVERLAY)), np.int64
+    )
+    assert shown[40, 2].tolist() == [0, 0, round(0.85 * 255 + 0.15 * 4)]
+    # Inferno's last colour is (252, 255, 164).
+    assert shown[40, 77].tolist() == [round(0.7 * 252), round(0.7 * 255), round(0.3 * 255 + 0.7 * 164)]
+
+
+@pytest.mark.parametrize("form", HeatmapPicture)
+def test_what_is_below_0_is_not_drawn(form: HeatmapPicture) -> None:
+    image = encoded(Image.new("RGB", (9, 9), "white"), "PNG")
+    heatmap = np.array([[-5, 0], [0, 1]], np.float32)
+    assert draw(image, heatmap, LIMITS, form) == draw(image, heatmap.clip(min=0), LIMITS, form)
+    for empty in (np.zeros((2, 2), np.float32), np.full((2, 2), -1, np.float32)):
+        picture = np.asarray(opened(draw(image, empty, LIMITS, form)))
+        assert (picture == picture[0, 0]).all()
+
+
+def test_drawing_leaves_its_inputs_as_they_are(still_pictures: dict[str, bytes]) -> None:
     heatmap = np.arange(20, dtype=np.float32).reshape(4, 5)
     heatmap.setflags(write=False)
-    overlay(still_pictures["png"], heatmap, LIMITS)
+    draw(still_pictures["png"], heatmap, LIMITS, OVERLAY)
     np.testing.assert_array_equal(heatmap, np.arange(20).reshape(4, 5))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # it warns of some damage before it gives up
-def test_overlay_refuses_what_decode_refuses(refused_pictures: dict[str, bytes]) -> None:
+def test_drawing_refuses_what_decode_refuses(refused_pictures: dict[str, bytes]) -> None:
     for name in ("text", "gif", "png, animated", "jpeg, cut in half"):
         with pytest.raises(InvalidError):
-            overlay(refused_pictures[name], np.ones((2, 2), np.float32), LIMITS)
+            draw(refused_pictures[name], np.ones((2, 2), np.float32), LIMITS, OVERLAY)

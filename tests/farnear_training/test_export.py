@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from farnear_training import export as export_module
@@ -44,7 +45,12 @@ def test_the_bundle_is_what_the_architecture_says(bundle: Path) -> None:
         "name": "stripes",
         "image": {"width": 16, "height": 16, "colour": "RGB", "resize": "pillow-bilinear"},
         "embedding": {"dim": 4, "metric": "cosine"},
-        "explain": {"feature_layer": "relu4", "reduction_layer": "fc1", "closed_form": True},
+        "explain": {
+            "feature_layer": "relu4",
+            "reduction_layer": "fc1",
+            "closed_form": True,
+            "pair_closed_form": True,
+        },
         "class_names": ["lying", "upright"],
         "training": {"seed": 0},
         "dataset": {"image_count": 48},
@@ -65,14 +71,37 @@ def test_the_bundle_is_what_the_architecture_says(bundle: Path) -> None:
 
 def test_the_graph_takes_any_number_of_uint8_images(bundle: Path) -> None:
     graph = onnx.load(bundle / "model.onnx").graph
-    (images,), (embedding, heatmap) = graph.input, graph.output
-    assert (images.name, embedding.name, heatmap.name) == ("images", "embedding", "heatmap")
-    assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert embedding.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    shapes = [
-        [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim] for value in (images, embedding, heatmap)
-    ]
-    assert shapes == [["batch", 16, 16, 3], ["batch", 4], ["batch", 2, 2]]
+    values = {
+        value.name: (
+            onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+            [dimension.dim_value or dimension.dim_param for dimension in value.type.tensor_type.shape.dim],
+        )
+        for value in (*graph.input, *graph.output)
+    }
+    assert values == {
+        "images": ("UINT8", ["batch", 16, 16, 3]),
+        "targets": ("FLOAT", ["batch", 4]),
+        "embedding": ("FLOAT", ["batch", 4]),
+        "heatmap": ("FLOAT", ["batch", 2, 2]),
+        "pair_heatmap": ("FLOAT", ["batch", 2, 2]),
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_targets_can_be_left_out(bundle: Path, stripes: Dataset, count: int) -> None:
+    """What asks for embeddings need not know of them; a pair with nothing has nothing in common."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of the default of `targets`
+    session = onnxruntime.InferenceSession(bundle / "model.onnx", options, providers=["CPUExecutionProvider"])
+    images, targets = stripes.images[:count], np.eye(4, dtype=np.float32)[np.arange(count) % 4]
+    assert [value.name for value in session.get_inputs()] == ["images"]
+    embedding, heatmap, of_nothing = session.run(None, {"images": images})
+    with_targets = session.run(None, {"images": images, "targets": targets})
+    np.testing.assert_array_equal(with_targets[0], embedding)
+    np.testing.assert_array_equal(with_targets[1], heatmap)
+    assert of_nothing.shape == (count, 2, 2)
+    assert not of_nothing.any()
+    assert with_targets[2].any(axis=(1, 2)).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -102,7 +131,7 @@ def test_the_model_stays_as_it_is(stripes: Dataset, tmp_path: Path) -> None:
 class NoClosedForm(MnPairCnn):
     closed_form = False
 
-    def heatmaps(self, outputs: Outputs) -> Tensor:
+    def channel_weights(self, outputs: Outputs, slope_BR: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -112,7 +141,13 @@ def test_a_network_without_a_closed_form_has_a_graph_without_heat_maps(stripes: 
     export(model, tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
     assert [value.name for value in onnx.load(tmp_path / "bundle" / "model.onnx").graph.output] == ["embedding"]
     description = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
-    assert description["explain"] == {"feature_layer": "relu4", "reduction_layer": "fc1", "closed_form": False}
+    assert [value.name for value in onnx.load(tmp_path / "bundle" / "model.onnx").graph.input] == ["images"]
+    assert description["explain"] == {
+        "feature_layer": "relu4",
+        "reduction_layer": "fc1",
+        "closed_form": False,
+        "pair_closed_form": False,
+    }
     embedding, _, _ = torch.export.load(tmp_path / "bundle" / "explain.pt2").module()(torch.from_numpy(stripes.images))
     torch.testing.assert_close(embedding, model(torch.from_numpy(stripes.images)).embedding)
 
@@ -167,12 +202,13 @@ def test_a_graph_that_differs_leaves_no_bundle(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("method", "output"), [("heatmaps", "heatmap"), ("pair_heatmaps", "pair_heatmap")])
 def test_heat_maps_that_differ_leave_no_bundle(
-    stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, output: str
 ) -> None:
-    closed_form: Callable[[MnPairCnn, Outputs], Tensor] = MnPairCnn.heatmaps
-    monkeypatch.setattr(MnPairCnn, "heatmaps", lambda model, outputs: 1.001 * closed_form(model, outputs))
-    with pytest.raises(ParityError, match=r"model\.onnx: heatmap differs from Torch's by"):
+    closed_form: Callable[..., Tensor] = getattr(MnPairCnn, method)
+    monkeypatch.setattr(MnPairCnn, method, lambda model, *arguments: 1.001 * closed_form(model, *arguments))
+    with pytest.raises(ParityError, match=rf"model\.onnx: {output} differs from Torch's by"):
         export(network(), tmp_path / "bundle", PROVENANCE, parity_images=stripes.images)
     assert list(tmp_path.iterdir()) == []
 

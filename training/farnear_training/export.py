@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -26,7 +26,9 @@ from farnear_training.models import Network, Outputs
 SCHEMA_VERSION = 1
 TOLERANCE = 1e-5
 _PARITY_BATCHES = (1, 32)
-_ANY_BATCH = {"images": {0: torch.export.Dim("batch")}}
+_BATCH = torch.export.Dim("batch")
+_ANY_BATCH: dict[str, dict[int, Any]] = {"images": {0: _BATCH}}
+_ANY_BATCH_WITH_TARGETS: dict[str, dict[int, Any]] = {"images": {0: _BATCH}, "targets": {0: _BATCH}}
 
 
 class ParityError(RuntimeError):
@@ -98,22 +100,27 @@ def check_parity(model: Network, graph: Path, images: NDArray[np.uint8]) -> None
 
     Raises ParityError where an embedding differs by more than 1e-5, or, where the network has a closed form, a heat map
     from that of Torch's autograd by more than the network's `heatmap_tolerance` (1e-5, deeper ones more) of the largest
-    value of its batch, which is its own in a batch of one.
+    value of its batch, which is its own in a batch of one. For heat maps of pairs it is the largest absolute value of
+    all: they are signed, and in some images the terms of either sign cancel out to little more than their rounding.
+
+    The other sides of the pairs are unit vectors drawn with seed 0: between two images that are much alike the cosine
+    has next to no gradient.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # it warns of the default that `targets` has, which is meant
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    given: dict[str, NDArray[Any]] = {"images": images}
+    if model.closed_form:
+        given["targets"] = _drawn_unit_vectors(len(images), model.embedding_dim)
+    expected = _expected(model, **given)
     for size in _PARITY_BATCHES:
         for start in range(0, len(images), size):
-            batch = images[start : start + size]
-            outputs = model(torch.from_numpy(batch))
-            expected = {"embedding": outputs.embedding.detach().numpy()}
-            if model.closed_form:
-                expected["heatmap"] = _autograd_heatmaps(outputs)
-            found = session.run(list(expected), {"images": batch})
+            batch = slice(start, start + size)
+            found = session.run(list(expected), {name: values[batch] for name, values in given.items()})
             for (what, theirs), ours in zip(expected.items(), found, strict=True):
-                allowed = model.heatmap_tolerance * float(theirs.max()) if what == "heatmap" else TOLERANCE
-                difference = float(np.abs(ours - theirs).max())
+                allowed = _allowed(model, what, theirs, batch)
+                difference = float(np.abs(ours - theirs[batch]).max())
                 if not difference <= allowed:  # a NaN fails too
                     raise ParityError(
                         f"model.onnx: {what} differs from Torch's by {difference:.2g} at batch {size};"
@@ -122,25 +129,67 @@ def check_parity(model: Network, graph: Path, images: NDArray[np.uint8]) -> None
                     )
 
 
-def _autograd_heatmaps(outputs: Outputs) -> NDArray[np.float32]:
-    (gradient,) = torch.autograd.grad(outputs.reduction.square().sum(), outputs.features)
-    alpha = gradient.mean(dim=(2, 3), keepdim=True)
-    heatmaps: NDArray[np.float32] = torch.relu((alpha * outputs.features).sum(dim=1)).detach().numpy()
-    return heatmaps
+def _allowed(model: Network, what: str, expected: NDArray[np.float32], batch: slice) -> float:
+    match what:
+        case "heatmap":
+            return model.heatmap_tolerance * float(expected[batch].max())
+        case "pair_heatmap":
+            return model.heatmap_tolerance * float(np.abs(expected).max())
+        case _:
+            return TOLERANCE
 
 
-class _Served(nn.Module):
-    """What model.onnx computes: embeddings, and heat maps where they have a closed form."""
+def _drawn_unit_vectors(count: int, dim: int) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(0).normal(size=(count, dim))
+    unit: NDArray[np.float32] = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def _expected(
+    model: Network, images: NDArray[np.uint8], targets: NDArray[np.float32] | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """What the graph must give, by name of its outputs; heat maps, where targets are given, by Torch's autograd."""
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(images), _PARITY_BATCHES[-1]):
+        batch = slice(start, start + _PARITY_BATCHES[-1])
+        outputs = model(torch.from_numpy(images[batch]))
+        found = {"embedding": outputs.embedding}
+        if targets is not None:
+            cosines = (outputs.embedding * torch.from_numpy(targets[batch])).sum()
+            found["heatmap"] = torch.relu(_grad_cam(outputs.reduction.square().sum(), outputs))
+            found["pair_heatmap"] = _grad_cam(cosines, outputs)
+        for what, values in found.items():
+            parts.setdefault(what, []).append(values.detach())
+    return {what: torch.cat(values).numpy() for what, values in parts.items()}
+
+
+def _grad_cam(score: Tensor, outputs: Outputs) -> Tensor:
+    (gradient,) = torch.autograd.grad(score, outputs.features, retain_graph=True)
+    alpha: Tensor = gradient.mean(dim=(2, 3), keepdim=True)
+    return (alpha * outputs.features).sum(dim=1)
+
+
+class _Embedded(nn.Module):
+    """What model.onnx computes where heat maps have no closed form."""
 
     def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Outputs, self.model(images)).embedding
+
+
+class _Served(nn.Module):
+    """What model.onnx computes where heat maps have a closed form."""
+
+    def __init__(self, model: Network) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         outputs = self.model(images)
-        if not self.model.closed_form:
-            return (outputs.embedding,)
-        return outputs.embedding, self.model.heatmaps(outputs)
+        return outputs.embedding, self.model.heatmaps(outputs), self.model.pair_heatmaps(outputs, targets)
 
 
 class _Explained(nn.Module):
@@ -156,16 +205,20 @@ class _Explained(nn.Module):
 
 
 def _write_onnx(model: Network, path: Path) -> None:
-    program = torch.onnx.export(
-        _traced(_Served(model), model.image_size),
-        input_names=["images"],
-        output_names=["embedding", "heatmap"] if model.closed_form else ["embedding"],
-        dynamic_shapes=_ANY_BATCH,
-        dynamo=True,
-        verbose=False,
-    )
+    images = _example_images(model)
+    if model.closed_form:
+        shapes, outputs = _ANY_BATCH_WITH_TARGETS, ["embedding", "heatmap", "pair_heatmap"]
+        traced = _traced(_Served(model), (images, torch.zeros(2, model.embedding_dim)), shapes)
+    else:
+        shapes, outputs = _ANY_BATCH, ["embedding"]
+        traced = _traced(_Embedded(model), (images,), shapes)
+    program = torch.onnx.export(traced, output_names=outputs, dynamic_shapes=shapes, dynamo=True, verbose=False)
     assert program is not None  # a path as `f` would make it None
     graph = program.model_proto
+    if model.closed_form:
+        # A default makes an input optional: who asks for embeddings need not know of targets.
+        no_target = np.zeros((1, model.embedding_dim), np.float32)
+        graph.graph.initializer.append(onnx.numpy_helper.from_array(no_target, "targets"))
     for value in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
         value.ClearField("metadata_props")  # stack traces of the machine that exported it
     onnx.checker.check_model(graph, full_check=True)
@@ -173,13 +226,18 @@ def _write_onnx(model: Network, path: Path) -> None:
 
 
 def _write_program(model: Network, path: Path) -> None:
-    torch.export.save(_traced(_Explained(model), model.image_size), path)
+    torch.export.save(_traced(_Explained(model), (_example_images(model),), _ANY_BATCH), path)
 
 
-def _traced(module: nn.Module, image_size: int) -> torch.export.ExportedProgram:
+def _example_images(model: Network) -> Tensor:
+    return torch.zeros((2, model.image_size, model.image_size, 3), dtype=torch.uint8)  # 1 would be taken for a constant
+
+
+def _traced(
+    module: nn.Module, examples: tuple[Tensor, ...], shapes: dict[str, dict[int, Any]]
+) -> torch.export.ExportedProgram:
     """The graph of `module` for any number of images."""
-    example = torch.zeros((2, image_size, image_size, 3), dtype=torch.uint8)  # 1 would be taken for a constant
-    program = torch.export.export(module.eval(), (example,), dynamic_shapes=_ANY_BATCH)
+    program = torch.export.export(module.eval(), examples, dynamic_shapes=shapes)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # of the machine that exported it
     return program
@@ -201,6 +259,7 @@ def _description(model: Network, provenance: Provenance, folder: Path) -> dict[s
             "feature_layer": model.feature_layer,
             "reduction_layer": model.reduction_layer,
             "closed_form": model.closed_form,
+            "pair_closed_form": model.closed_form,
         },
         "class_names": list(provenance.class_names),
         "training": provenance.training,
@@ -221,6 +280,7 @@ def _quiet_exporter() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`isinstance", FutureWarning)
+            warnings.filterwarnings("ignore", "# The axis name: batch", UserWarning)  # images' and targets' are one
             yield
     finally:
         logger.setLevel(level)

@@ -8,7 +8,6 @@ import math
 import time
 from bisect import bisect_left
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,6 +66,8 @@ def build(generation: Generation, settings: IndexSettings, *, seed: int = 0) -> 
 
 def _centroids(vectors: FloatArray, count: int, seed: int) -> FloatArray:
     """Unit centroids (count, D) of unit vectors: spherical k-means."""
+    import faiss  # 14 MB, which a server without an approximate index does without
+
     kmeans = faiss.Kmeans(
         vectors.shape[1],
         count,

@@ -23,22 +23,23 @@ _DEAD_SHARE = 1 / 8  # of the rows; from then on they are cleared away
 
 
 class Index:
-    """The items of a collection with vectors of `dim` float32 values.
+    """The items of a collection with vectors of `dim` float32 values. Nothing is copied up to `room` items.
 
     Readers work on the generation that stands when they begin, and never see it change. A writer puts new rows behind
     it, in place. Removed rows stay and are no longer live; when an eighth of all rows is dead, what lives is copied.
     """
 
-    def __init__(self, dim: int, settings: IndexSettings) -> None:
+    def __init__(self, dim: int, settings: IndexSettings, *, room: int = 0) -> None:
         self._settings = settings
         self._writing = threading.Lock()
         self._keys = np.empty(0, np.int64)
         self._vectors = np.empty((0, dim), np.float32)
         self._live = np.empty(0, np.bool_)
-        self._columns = Columns()
+        self._columns = Columns(room)
         self._approximate: Approximate | None = None
+        self._move(0, room)
         self._now = Generation(
-            keys=self._keys, vectors=self._vectors, columns=self._columns.now(), live=self._live, count=0
+            keys=self._keys[:0], vectors=self._vectors[:0], columns=self._columns.now(), live=self._live[:0], count=0
         )
 
     def __len__(self) -> int:
@@ -162,6 +163,8 @@ class Index:
 
 def _rows_of(keys: Sequence[int], generation: Generation) -> NDArray[np.int64]:
     """The live rows of those keys that have one."""
+    if not keys:
+        return np.empty(0, np.int64)
     asked = np.unique(np.asarray(keys, np.int64))
     rows = np.searchsorted(generation.keys, asked)
     rows, asked = rows[rows < len(generation.keys)], asked[rows < len(generation.keys)]

@@ -55,10 +55,9 @@ class LiveCollection:
         map_path: Path,
         settings: MapSettings,
         metrics: Metrics,
-        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.record = record
-        self.index = Index(record.dim, record.index)
+        self.index = Index(record.dim, record.index, room=store.item_count(record))
         for part in store.contents(record):
             self.index.add(part.keys, part.item_ids, part.labels, part.created, part.attributes, part.vectors)
         self.map = LivingMap(record, self.index, store, path=map_path, settings=settings, metrics=metrics)
@@ -68,10 +67,12 @@ class LiveCollection:
         self._ended: ServiceError | None = None
         self.moving = store.activation(record) is not None
         self._newest_key = int(max(self.index.now().keys, default=0))
-        self._loop = loop
         self._changed = asyncio.Event()
         self._changed.set()
-        self._writes = Batcher[Write, Done](self._commit, max_batch=MAX_GROUP, max_waiting=MAX_WAITING)
+        self._removed: list[int] = []  # keys of which the map has not been told
+        self._writes = Batcher[Write, Done](
+            self._commit, max_batch=MAX_GROUP, max_waiting=MAX_WAITING, computed=self._note_change
+        )
         metrics.items.labels(record.name).set_function(lambda: len(self.index))
 
     async def write(self, rows: Sequence[Row]) -> list[Outcome]:
@@ -134,7 +135,8 @@ class LiveCollection:
                     log.exception("collection %r: its approximate index could not be built", self.record.name)
                     break
 
-    def _note_change(self, removed: Sequence[int]) -> None:
+    def _note_change(self) -> None:
+        removed, self._removed = self._removed, []
         self.map.changed(self._newest_key, removed)
         self._changed.set()
 
@@ -156,7 +158,8 @@ class LiveCollection:
             grown = schema if schema != self.record.schema else None
             with self._metrics.stage("store"):
                 written = self._store.write(self.record, operations, schema=grown)
-            self.record = replace(self.record, schema=schema)
+            if grown is not None:
+                self.record = replace(self.record, schema=grown)
             self._take_over(operations, written)
         return [
             done.deleted if isinstance(write, Deletion) else outcome
@@ -182,7 +185,7 @@ class LiveCollection:
             vectors=np.array([row.vector for _, _, row in added], np.float32).reshape(len(added), self.record.dim),
         )
         self._newest_key = max([self._newest_key, *(key for key, _, _ in added)])
-        self._loop.call_soon_threadsafe(self._note_change, removed)
+        self._removed += removed
 
 
 def _checked(rows: Sequence[Row], schema: Schema, *, originals_only: bool) -> tuple[list[Outcome], Schema]:

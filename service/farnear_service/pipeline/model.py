@@ -12,9 +12,9 @@ from farnear_service.bundle import Bundle
 from farnear_service.embedder import Embedder
 from farnear_service.errors import PreconditionError
 from farnear_service.explain import Explainer
-from farnear_service.image import ImageLimits, decode, overlay, thumbnail
+from farnear_service.image import ImageLimits, decode, draw, thumbnail
 from farnear_service.metrics import Metrics
-from farnear_service.types import ByteArray, FloatArray, Heatmap, ImageRetention
+from farnear_service.types import ByteArray, FloatArray, Heatmap, HeatmapPicture, ImageRetention
 
 MAX_BATCH = 32
 
@@ -56,8 +56,10 @@ class Model:
         self._embedder = Embedder(bundle, threads=settings.threads)
         log.info("bundle %r embeds with %s", bundle.name, self._embedder.provider)
         explainer = Explainer(bundle, threads=settings.threads)
-        from_graph = bundle.closed_form and not settings.explain_with_torch
-        self._heatmaps = self._embedder.heatmaps if from_graph else explainer.heatmaps
+        with_torch = settings.explain_with_torch
+        graph, alone, pairs = self._embedder, bundle.closed_form, bundle.pair_closed_form
+        self._heatmaps = graph.heatmaps if alone and not with_torch else explainer.heatmaps
+        self._pair_heatmaps = graph.pair_heatmaps if pairs and not with_torch else explainer.pair_heatmaps
         self._batcher = Batcher[ByteArray, FloatArray](
             self._embed, max_batch=MAX_BATCH, max_waiting=settings.max_waiting
         )
@@ -77,9 +79,12 @@ class Model:
         Raises InvalidError for an unusable image, PreconditionError where the network gives it no direction, and
         OverloadedError with a full queue, unless `patient`, which waits.
         """
-        pixels = await asyncio.to_thread(self._decode, image)
+        return await self.embed_decoded(await self.decode(image), patient=patient)
+
+    async def embed_decoded(self, image: DecodedImage, *, patient: bool) -> FloatArray:
+        """As `embed`, of an image that was decoded before."""
         submit = self._batcher.submit_patiently if patient else self._batcher.submit
-        vector = await submit(pixels)
+        vector = await submit(image.pixels)
         length = float(np.linalg.norm(vector))
         if not abs(length - 1) < 1e-3:  # a NaN is refused too
             raise PreconditionError(
@@ -97,9 +102,25 @@ class Model:
             case ImageRetention.NONE:
                 return None
 
-    async def explain(self, images: Sequence[DecodedImage], *, picture: bool) -> list[Heatmap]:
-        """A heat map for each image, with an overlay where `picture` is asked for."""
-        return await asyncio.to_thread(self._explain, images, picture)
+    async def explain(
+        self,
+        images: Sequence[DecodedImage],
+        targets: Sequence[FloatArray | None],
+        *,
+        picture: HeatmapPicture | None = None,
+    ) -> list[Heatmap]:
+        """A heat map for each image: of itself, or of its cosine with its target, a unit vector (D,)."""
+        with self._metrics.stage("explain"):
+            values = await asyncio.to_thread(self._explain, images, targets)
+            if picture is None:
+                return [Heatmap(values=grid) for grid in values]
+            drawn = await asyncio.gather(
+                *(
+                    asyncio.to_thread(draw, image.data, grid, self._settings.image, picture)
+                    for image, grid in zip(images, values, strict=True)
+                )
+            )
+        return [Heatmap(values=grid, picture=png) for grid, png in zip(values, drawn, strict=True)]
 
     def _decode(self, image: bytes) -> ByteArray:
         with self._metrics.stage("decode"):
@@ -109,12 +130,18 @@ class Model:
         with self._metrics.stage("embed"):
             return self._embedder.embed(images)
 
-    def _explain(self, images: Sequence[DecodedImage], picture: bool) -> list[Heatmap]:
-        answers: list[Heatmap] = []
-        with self._metrics.stage("explain"):
-            for start in range(0, len(images), MAX_BATCH):
-                chunk = images[start : start + MAX_BATCH]
-                for image, values in zip(chunk, self._heatmaps([image.pixels for image in chunk]), strict=True):
-                    drawn = overlay(image.data, values, self._settings.image) if picture else b""
-                    answers.append(Heatmap(values=values, picture=drawn))
-        return answers
+    def _explain(self, images: Sequence[DecodedImage], targets: Sequence[FloatArray | None]) -> list[FloatArray]:
+        asked = list(zip(images, targets, strict=True))
+        alone = [image.pixels for image, target in asked if target is None]
+        pairs = [(image.pixels, target) for image, target in asked if target is not None]
+        own = [
+            grid
+            for start in range(0, len(alone), MAX_BATCH)
+            for grid in self._heatmaps(alone[start : start + MAX_BATCH])
+        ]
+        of_pairs: list[FloatArray] = []
+        for start in range(0, len(pairs), MAX_BATCH):
+            pixels, vectors = zip(*pairs[start : start + MAX_BATCH], strict=True)
+            of_pairs += self._pair_heatmaps(pixels, np.stack(vectors))
+        own_turn, pair_turn = iter(own), iter(of_pairs)
+        return [next(own_turn if target is None else pair_turn) for target in targets]

@@ -9,48 +9,54 @@ The store is the only truth; what a live collection holds is derived from it.
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from farnear_service.errors import InvalidError, PreconditionError, ServiceError
+from farnear_service.errors import InvalidError, ServiceError
 from farnear_service.filters import Filter, check, check_attributes, matching, mentions
 from farnear_service.image import media_type
 from farnear_service.index import Generation, Position
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.catalog import Catalog
+from farnear_service.pipeline.cluster_questions import (
+    ClusterDetail,
+    ClusterSummary,
+    MapPoints,
+    Suggestion,
+    detail,
+    map_points,
+    suggestion,
+    summaries,
+)
+from farnear_service.pipeline.explaining import PAIRS, AskedResult, ExplainHits, Explaining
 from farnear_service.pipeline.live import LiveCollection
-from farnear_service.pipeline.living_map import ClusterSummary, MapState
-from farnear_service.pipeline.model import DecodedImage
+from farnear_service.pipeline.living_map import MapState
 from farnear_service.pipeline.recommending import Example, Wish, history, recommended, taste_of
-from farnear_service.store import Row
+from farnear_service.pipeline.subjects import Subject, Subjects, own_vector
+from farnear_service.store import RecordedEvent, Row
 from farnear_service.types import (
     MAX_URI_BYTES,
     Attributes,
     AttributeValue,
     Direction,
-    FloatArray,
-    Heatmap,
+    ExplainTarget,
+    Explanation,
+    HeatmapPicture,
     Hit,
     Hits,
-    Image,
     ImageRetention,
     Interaction,
     Item,
-    ItemRef,
     NewItem,
     Outcome,
     Query,
     SearchResult,
     Vector,
     check_text,
-    unit_vector,
 )
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +81,6 @@ class Placement:
     core_distance: float
     position: tuple[float, float]
     map_version: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Subject:
-    """What is searched for: a unit vector, float32 (D,), and key and id where it is a stored item."""
-
-    vector: FloatArray
-    key: int | None = None
-    item_id: str | None = None
 
 
 Behind = tuple[Position | None, Position | None]
@@ -114,6 +111,8 @@ class Pipeline:
         self.catalog = catalog
         self.limits = limits or Limits()
         self._metrics = metrics
+        self._subjects = Subjects(catalog, metrics)
+        self._explaining = Explaining(catalog, self._subjects)
 
     # Items
 
@@ -121,7 +120,7 @@ class Pipeline:
         """Embeds and stores a batch; entry i says what became of item i. On disk when this returns."""
         live = self.catalog.live(name)
         _check_count("items", len(items), self.limits.max_upserts)
-        rows = await self._settled([self._row(live, item) for item in items])
+        rows = await self._subjects.settled([self._row(live, item) for item in items])
         accepted = [row for row in rows if isinstance(row, Row)]
         outcomes = iter(await live.write(accepted) if accepted else ())
         return [row if isinstance(row, ServiceError) else next(outcomes) for row in rows]
@@ -170,8 +169,9 @@ class Pipeline:
         *,
         where: Filter | None = None,
         behind: Behind | None = None,
+        explain: ExplainHits | None = None,
     ) -> list[Answer | ServiceError]:
-        """The k most similar and/or most divergent items that match, for each query.
+        """The k most similar and/or most divergent items that match, for each query; with heat maps for `explain`.
 
         A queried item is no hit of its own. With `behind`, of one query, the k hits behind those of an earlier answer.
         """
@@ -182,15 +182,35 @@ class Pipeline:
             raise InvalidError(f"page_token: came with {len(queries)} queries; allowed is one")
         if where is not None:
             check(where, live.record.schema)
-        subjects = await self._settled([self._subject(live, query, patient=len(queries) > 1) for query in queries])
+        if explain is not None:
+            self._check_explained(len(queries) * k * (2 if direction is Direction.BOTH else 1))
+        patient = len(queries) > 1
+        subjects = await self._subjects.settled(
+            [self._subjects.subject(live, query, patient=patient) for query in queries]
+        )
         asked = [subject for subject in subjects if not isinstance(subject, ServiceError)]
-        answers = iter(await asyncio.to_thread(self._search, live, asked, direction, k, where, behind))
-        return [subject if isinstance(subject, ServiceError) else next(answers) for subject in subjects]
+        answers = await asyncio.to_thread(self._search, live, asked, direction, k, where, behind)
+        if explain is not None:
+            answered = [query for query, one in zip(queries, subjects, strict=True) if isinstance(one, Subject)]
+            results = [
+                AskedResult(result=answer.result, query=query, vector=subject.vector)
+                for answer, query, subject in zip(answers, answered, asked, strict=True)
+            ]
+            explained = await self._explaining.explain_hits(live, results, explain)
+            answers = [replace(answer, result=result) for answer, result in zip(answers, explained, strict=True)]
+        turn = iter(answers)
+        return [subject if isinstance(subject, ServiceError) else next(turn) for subject in subjects]
 
-    async def recommend(self, name: str, wish: Wish) -> tuple[Hit, ...]:
-        """Items for somebody, by history and examples; what was met is not among them."""
+    async def recommend(self, name: str, wish: Wish, *, explain: ExplainHits | None = None) -> tuple[Hit, ...]:
+        """Items for somebody, by history and examples; what was met is not among them. With heat maps for `explain`."""
         live = self.catalog.live(name)
         self._check_k(wish.k)
+        if explain is not None:
+            self._check_explained(wish.k)
+            if explain.target in PAIRS:
+                raise InvalidError(
+                    f"explain.target: is {explain.target.name}; allowed are SELF and CLUSTER, as there is no one query"
+                )
         wish.check()
         for field_name, count, limit in (
             ("liked, disliked", len(wish.liked) + len(wish.disliked), self.limits.max_examples),
@@ -203,7 +223,9 @@ class Pipeline:
         liked, disliked = [
             [
                 Example(vector=subject.vector, key=subject.key)
-                for subject in await asyncio.gather(*(self._subject(live, query, patient=True) for query in queries))
+                for subject in await asyncio.gather(
+                    *(self._subjects.subject(live, query, patient=True) for query in queries)
+                )
             ]
             for queries in (wish.liked, wish.disliked)
         ]
@@ -214,9 +236,15 @@ class Pipeline:
             now = live.index.now()
             with self._metrics.stage("recommend"):
                 hits = recommended(now, taste, wish, _allowed(live, now, wish.where))
-            return tuple(replace(hit, cluster=live.map.cluster_of(hit.key)) for hit in hits)
+            return tuple(_on_map(live, hit) for hit in hits)
 
-        return await asyncio.to_thread(answer)
+        hits = await asyncio.to_thread(answer)
+        if explain is None:
+            return hits
+        asked = AskedResult(result=SearchResult(similar=Hits(hits=hits)))
+        (explained,) = await self._explaining.explain_hits(live, [asked], explain)
+        assert explained.similar is not None
+        return explained.similar.hits
 
     async def record_interactions(self, name: str, user: str, interactions: Sequence[Interaction]) -> None:
         """Takes down what a user did. On disk when this returns."""
@@ -243,39 +271,90 @@ class Pipeline:
         """Which cluster a query falls into, without adding it."""
         live = self.catalog.live(name)
         state = live.map.state()
-        subject = await self._subject(live, query, patient=False)
+        subject = await self._subjects.subject(live, query, patient=False)
         return await asyncio.to_thread(_placement, state, subject)
 
     async def explain(
-        self, name: str, queries: Sequence[Query | None], *, picture: bool
-    ) -> list[Heatmap | ServiceError]:
-        """A heat map for each image or stored item."""
+        self,
+        name: str,
+        queries: Sequence[Query | None],
+        *,
+        target: ExplainTarget = ExplainTarget.SELF,
+        others: Sequence[Query | None] = (),
+        picture: HeatmapPicture | None = None,
+    ) -> list[Explanation | ServiceError]:
+        """A heat map for each image or stored item; of pairs, `others` are one other side for each, or one for all."""
         live = self.catalog.live(name)
         _check_count("queries", len(queries), self.limits.max_explained)
-        images = await self._settled([self._image(live, query) for query in queries])
-        usable = [image for image in images if not isinstance(image, ServiceError)]
-        maps = iter(await self.catalog.model_of(live).explain(usable, picture=picture))
-        return [image if isinstance(image, ServiceError) else next(maps) for image in images]
+        return await self._explaining.explain(live, queries, others, target, picture)
+
+    # Clusters
 
     async def clusters(self, name: str) -> tuple[MapState, list[ClusterSummary]]:
         """The clusters of the standing map, largest first."""
-        return await asyncio.to_thread(self.catalog.live(name).map.summaries)
+        live = self.catalog.live(name)
+        state = live.map.state()
+        return state, await asyncio.to_thread(summaries, state.view, live.index.now())
+
+    async def cluster(
+        self, name: str, cluster: int, *, after: str | None, limit: int
+    ) -> tuple[MapState, ClusterDetail]:
+        """One cluster, or the noise (-1), with up to `limit` members in order of id from behind `after` on."""
+        live = self.catalog.live(name)
+        state = live.map.state()
+        found = await asyncio.to_thread(detail, state.view, live.index.now(), cluster, after=after, limit=limit)
+        return state, found
+
+    async def map_points(self, name: str) -> tuple[MapState, MapPoints]:
+        """Every present item on the standing map."""
+        live = self.catalog.live(name)
+        state = live.map.state()
+        return state, await asyncio.to_thread(map_points, state.view, live.index.now())
+
+    async def suggest_eps(self, name: str, min_samples: int | None) -> tuple[MapState, Suggestion]:
+        """The k-distance curve of the standing map and an eps for it."""
+        state = self.catalog.live(name).map.state()
+        settings = state.view.settings
+        if min_samples is not None:
+            settings = replace(settings, min_samples=min_samples)
+            settings.check()
+        return state, await asyncio.to_thread(suggestion, state.view, settings)
+
+    async def recluster(
+        self, name: str, *, eps: float | None, min_samples: int | None, perplexity: float | None
+    ) -> MapState:
+        """Clusters anew by settings that stay: on the standing map for eps or min_samples alone, else on a new one."""
+        return await self.catalog.live(name).map.recluster(eps=eps, min_samples=min_samples, perplexity=perplexity)
+
+    async def watch_clusters(
+        self, name: str, *, after: int | None
+    ) -> AsyncIterator[tuple[int, Sequence[RecordedEvent]]]:
+        """Where the feed stands, and then what happens to the clusters, from the event of number `after` on.
+
+        None means from now on. Each step has the number of its last event. Goes on through a move to another bundle,
+        and ends when the server stops; raises NotFoundError when the collection is deleted.
+        """
+        live = self.catalog.live(name)
+        if after is None:
+            after = await asyncio.to_thread(self.catalog.store.newest_cluster_event, live.record)
+        yield after, ()
+        while True:
+            async for events in live.map.feed.events(after):
+                after = events[-1].number
+                yield after, events
+            ended, live = live, self.catalog.live(name)
+            if live is ended:
+                return
 
     def _check_k(self, k: int) -> None:
         if not 1 <= k <= self.limits.max_k:
             raise InvalidError(f"k: is {k}; allowed are 1 to {self.limits.max_k}")
 
-    async def _settled(self, work: Sequence[Awaitable[T]]) -> list[T | ServiceError]:
-        """All results in order, a refusal in place of the result of what was refused."""
-
-        async def settle(one: Awaitable[T]) -> T | ServiceError:
-            try:
-                return await one
-            except ServiceError as error:
-                self._metrics.refused_entries.labels(type(error).__name__).inc()
-                return error
-
-        return await asyncio.gather(*(settle(one) for one in work))
+    def _check_explained(self, count: int) -> None:
+        if count > self.limits.max_explained:
+            raise InvalidError(
+                f"explain: asks for heat maps of up to {count} hits; allowed are {self.limits.max_explained} in all"
+            )
 
     async def _row(self, live: LiveCollection, item: NewItem) -> Row:
         check_text("item_id", item.item_id, required=True)
@@ -286,7 +365,7 @@ class Pipeline:
         if item.content is None:
             raise InvalidError("content: is not set; allowed are image and vector")
         if isinstance(item.content, Vector):
-            vector, kept = _own_vector(live, item.content), None
+            vector, kept = own_vector(live, item.content), None
         else:
             model = self.catalog.model_of(live)
             vector = await model.embed(item.content.data, patient=True)
@@ -299,29 +378,6 @@ class Pipeline:
             attributes=attributes,
             source_uri=item.source_uri,
         )
-
-    async def _subject(self, live: LiveCollection, query: Query | None, *, patient: bool) -> _Subject:
-        match query:
-            case ItemRef(item_id=item_id):
-                key, vector = await asyncio.to_thread(self.catalog.store.vector, live.record, item_id)
-                return _Subject(vector=vector, key=key, item_id=item_id)
-            case Vector():
-                return _Subject(vector=_own_vector(live, query))
-            case Image(data=data):
-                return _Subject(vector=await self.catalog.model_of(live).embed(data, patient=patient))
-            case None:
-                raise InvalidError("query.subject: is not set; allowed are image, item_id and vector")
-
-    async def _image(self, live: LiveCollection, query: Query | None) -> DecodedImage:
-        match query:
-            case ItemRef(item_id=item_id):
-                data = await asyncio.to_thread(self.catalog.store.image, live.record, item_id)
-            case Image(data=data):
-                pass
-            case Vector() | None:
-                came = "not set" if query is None else "a vector"
-                raise InvalidError(f"query.subject: is {came}; allowed are image and item_id")
-        return await self.catalog.model_of(live).decode(data)
 
     def _items(self, live: LiveCollection, after: str | None, limit: int, where: Filter | None) -> list[Item]:
         store = self.catalog.store
@@ -337,7 +393,7 @@ class Pipeline:
     def _search(
         self,
         live: LiveCollection,
-        subjects: Sequence[_Subject],
+        subjects: Sequence[Subject],
         direction: Direction,
         k: int,
         where: Filter | None,
@@ -350,7 +406,8 @@ class Pipeline:
         with self._metrics.stage("search"):
             # One more than asked for tells whether there is a next page, another one makes up for the queried item.
             found = now.search(vectors, k + 2, direction, allowed=_allowed(live, now, where), behind=behind)
-        return [_answer(live, result, subject, k) for result, subject in zip(found, subjects, strict=True)]
+        before = behind or (None, None)
+        return [_answer(live, result, subject, k, before) for result, subject in zip(found, subjects, strict=True)]
 
 
 def _allowed(live: LiveCollection, now: Generation, where: Filter | None) -> NDArray[np.bool_] | None:
@@ -362,7 +419,7 @@ def _matching(live: LiveCollection, now: Generation, where: Filter) -> NDArray[n
     return now.live & matching(where, now.columns, live.map.clusters_of(now) if mentions(where, "cluster") else None)
 
 
-def _answer(live: LiveCollection, result: SearchResult, subject: _Subject, k: int) -> Answer:
+def _answer(live: LiveCollection, result: SearchResult, subject: Subject, k: int, before: Behind) -> Answer:
     lists: list[Hits | None] = []
     more = False
     for found in (result.similar, result.divergent):
@@ -371,15 +428,23 @@ def _answer(live: LiveCollection, result: SearchResult, subject: _Subject, k: in
             continue
         others = [hit for hit in found.hits if hit.item_id != subject.item_id]
         more = more or len(others) > k
-        hits = tuple(replace(hit, cluster=live.map.cluster_of(hit.key)) for hit in others[:k])
-        lists.append(replace(found, hits=hits))
+        lists.append(replace(found, hits=tuple(_on_map(live, hit) for hit in others[:k])))
     similar, divergent = lists
-    behind = (_last(similar), _last(divergent)) if more else None
+    behind = (_last(similar, before[0]), _last(divergent, before[1])) if more else None
     return Answer(result=SearchResult(similar=similar, divergent=divergent), behind=behind)
 
 
-def _last(found: Hits | None) -> Position | None:
-    return None if found is None else Position(similarity=found.hits[-1].similarity, item_id=found.hits[-1].item_id)
+def _on_map(live: LiveCollection, hit: Hit) -> Hit:
+    cluster = live.map.cluster_of(hit.key)
+    return hit if cluster is None else replace(hit, cluster=cluster)
+
+
+def _last(found: Hits | None, before: Position | None) -> Position | None:
+    # Items that came since the first page may lie before its end in one list and behind it in the other, and then one
+    # list ends before the other.
+    if found is None or not found.hits:
+        return before
+    return Position(similarity=found.hits[-1].similarity, item_id=found.hits[-1].item_id)
 
 
 def _set_attributes(attributes: Mapping[str, AttributeValue | None]) -> Attributes:
@@ -389,24 +454,16 @@ def _set_attributes(attributes: Mapping[str, AttributeValue | None]) -> Attribut
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _own_vector(live: LiveCollection, vector: Vector) -> FloatArray:
-    if vector.bundle_digest != live.record.bundle_digest:
-        raise PreconditionError(
-            f"vector.bundle_digest: is {vector.bundle_digest!r}; the collection is under {live.record.bundle_digest!r}"
-        )
-    return unit_vector("vector.values", vector.values, live.record.dim)
-
-
-def _placement(state: MapState, subject: _Subject) -> Placement:
+def _placement(state: MapState, subject: Subject) -> Placement:
     position = None if subject.key is None else state.view.position_of(subject.key)
     if position is None:
-        position = state.view.fitted.place(subject.vector[None])[0]
-    cluster, distance = state.view.assign(position, state.settings.eps)
+        position = state.place(subject.vector)
+    cluster, distance = state.view.snapshot.assign(position)
     return Placement(
         cluster=cluster,
         core_distance=distance,
         position=(float(position[0]), float(position[1])),
-        map_version=state.view.fitted.version,
+        map_version=state.view.version,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
 from farnear.v1 import types_pb2
+from google.protobuf.message import DecodeError
 
 from farnear_service.errors import (
     AlreadyExistsError,
@@ -49,6 +51,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -56,37 +59,56 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wraps the handler of one of our own methods; those of health and reflection stay as they are."""
-        handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
+        if method in self._wrapped:
+            return self._wrapped[method]
+        handler = await continuation(handler_call_details)
         if handler is None or not method.startswith("/farnear."):
             return handler
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary), handler.request_deserializer, handler.response_serializer
-            )
-        if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream), handler.request_deserializer, handler.response_serializer
-            )
-        assert handler.stream_stream is not None, "the contract has no other kind"
-        return grpc.stream_stream_rpc_method_handler(
-            self._stream(method, handler.stream_stream), handler.request_deserializer, handler.response_serializer
-        )
+        self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
 
-    def _unary(self, method: str, handle: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        # Requests come as bytes: grpc would tell of one that it cannot read as a fault of ours, and count nothing.
+        assert handler.request_deserializer is not None
+        parse = partial(_parsed, handler.request_deserializer)
+        write = handler.response_serializer
+        if handler.unary_unary is not None:
+            answer = self._unary(method, handler.unary_unary, parse)
+            return grpc.unary_unary_rpc_method_handler(answer, response_serializer=write)
+        if handler.unary_stream is not None:
+            stream = self._stream(method, handler.unary_stream, parse)
+            return grpc.unary_stream_rpc_method_handler(stream, response_serializer=write)
+        assert handler.stream_stream is not None, "the contract has no other kind"
+        stream = self._stream(method, handler.stream_stream, lambda requests: _all_parsed(parse, requests))
+        return grpc.stream_stream_rpc_method_handler(stream, response_serializer=write)
+
+    def _unary(self, method: str, handle: Callable[..., Any], parse: Callable[[Any], Any]) -> Callable[..., Any]:
         async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
             async with _Call(method, context, self._metrics):
-                return await handle(request, context)
+                return await handle(parse(request), context)
 
         return answer
 
-    def _stream(self, method: str, handle: Callable[..., Any]) -> Callable[..., Any]:
+    def _stream(self, method: str, handle: Callable[..., Any], parse: Callable[[Any], Any]) -> Callable[..., Any]:
         async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
             async with _Call(method, context, self._metrics):
-                async for message in handle(request, context):
+                async for message in handle(parse(request), context):
                     yield message
 
         return answer
+
+
+def _parsed(parse: Callable[[bytes], object], data: bytes) -> object:
+    try:
+        return parse(data)
+    except DecodeError as error:
+        raise InvalidError(f"request: cannot be read ({error})") from error
+
+
+async def _all_parsed(parse: Callable[[bytes], object], requests: AsyncIterator[bytes]) -> AsyncIterator[object]:
+    async for data in requests:
+        yield parse(data)
 
 
 class _Call:

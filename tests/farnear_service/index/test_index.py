@@ -88,6 +88,30 @@ def test_rows_are_renumbered_only_when_many_are_dead() -> None:
     assert now.live.all()
 
 
+def test_nothing_is_copied_up_to_the_room() -> None:
+    index = Index(2, IndexSettings(), room=3000)
+    ids = [f"item {number:04}" for number in range(3001)]
+    put(index, range(1500), np.repeat(EAST[None], 1500, axis=0), ids[:1500])
+    before = index.now()
+    put(index, range(1500, 3000), np.repeat(WEST[None], 1500, axis=0), ids[1500:3000])
+    now = index.now()
+    assert [item.item_id for item in contents(now).values()] == ids[:3000]
+    columns = [
+        [generation.columns.ids.text, generation.columns.ids.stops]
+        + [generation.columns.fields[name].values for name in ("label", "create_time")]
+        for generation in (before, now)
+    ]
+    for one, other in zip(
+        (before.keys, before.vectors, before.live, *columns[0]),
+        (now.keys, now.vectors, now.live, *columns[1]),
+        strict=True,
+    ):
+        assert np.shares_memory(one, other)
+    put(index, [3000], NORTH[None], ids[3000:])
+    assert nearest(index, NORTH, 1) == [ids[3000]]
+    assert len(index) == 3001
+
+
 def test_vectors_begin_with_a_line_of_memory() -> None:
     index = filled(sphere(np.random.default_rng(1), 3000, 16))
     assert index.now().vectors.ctypes.data % 64 == 0

@@ -48,7 +48,6 @@ def brought_to_life(store: Store, record: Collection, tmp_path: Path) -> LiveCol
         map_path=tmp_path / "map.npz",
         settings=MapSettings(min_samples=1000),
         metrics=Metrics(),
-        loop=asyncio.get_running_loop(),
     )
 
 

@@ -514,6 +514,23 @@ async def test_the_own_item_takes_no_place_from_the_k(opened: Opened) -> None:
             assert [hit.item_id for hit in result.divergent] == ["s0", "s2", "s3"][:k]
 
 
+async def test_pages_go_on_to_the_end_of_both_lists_though_one_ends_first(opened: Opened) -> None:
+    """What comes between two pages may lie before the end of the first in one list, and behind it in the other."""
+    async with opened() as pipeline:
+        await made(pipeline)
+        here, there = [1, 0, 0, 0], [-1, 0, 0, 0]
+        await pipeline.upsert("cells", [vector_item(pipeline, "a", here), vector_item(pipeline, "b", there)])
+        query = vector_item(pipeline, "query", here).content
+        (answer,) = await pipeline.search("cells", [query], Direction.BOTH, 1)
+        pages = [lists_of(answer)]
+        await pipeline.upsert("cells", [vector_item(pipeline, name, here) for name in "012"])
+        while answer.behind is not None:
+            (answer,) = await pipeline.search("cells", [query], Direction.BOTH, 1, behind=answer.behind)
+            pages.append(lists_of(answer))
+        ids = [[[hit.item_id for hit in hits] for hits in (page.similar, page.divergent)] for page in pages]
+        assert ids == [[["a"], ["b"]], [["b"], ["0"]], [[], ["1"]], [[], ["2"]], [[], ["a"]]]
+
+
 async def test_an_empty_collection_has_no_hits(opened: Opened, make_picture: MakePicture) -> None:
     async with opened() as pipeline:
         await made(pipeline)

@@ -180,6 +180,26 @@ async def test_a_stream_of_batches(service: Service) -> None:
     assert (await service.items.CountItems(items.CountItemsRequest(collection="cells"))).count == 11
 
 
+async def test_bytes_that_are_no_request_are_refused_as_the_callers_mistake(service: Service) -> None:
+    """Among them are filters that lie a hundred deep in one another, which protobuf does not read."""
+    deep = search.SearchRequest(collection="cells")
+    part = deep.filter
+    for _ in range(120):
+        part = part.negation
+    part.exists.field = "label"
+    nested = deep.SerializeToString()
+    for method, data in (("SearchService/Search", b"no message"), ("SearchService/Search", nested)):
+        code, told = await refused(service.channel.unary_unary(f"/farnear.v1.{method}")(data))
+        assert code is Code.INVALID_ARGUMENT
+        assert told.startswith("request: cannot be read (")
+    labels = {"method": "/farnear.v1.SearchService/Search", "code": "INVALID_ARGUMENT"}
+    assert service.metrics.registry.get_sample_value("farnear_requests_total", labels) == 2
+    stream = service.channel.stream_stream("/farnear.v1.ItemsService/StreamUpsertItems")
+    good = items.StreamUpsertItemsRequest(collection="cells", items=numbered(service, range(1)))
+    code, _ = await refused(stream(iter([good.SerializeToString(), b"no message"])).read())
+    assert code is Code.INVALID_ARGUMENT
+
+
 async def test_a_stream_that_breaks_the_rules_ends_after_what_was_accepted(service: Service) -> None:
     for second, told in (
         (items.StreamUpsertItemsRequest(collection="other", items=numbered(service, range(1))), "allowed is one"),

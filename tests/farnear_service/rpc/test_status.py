@@ -62,7 +62,7 @@ async def called(handle: Any, metrics: Metrics) -> Any:
     """What the interceptor makes of a unary handler: its answer, or what the call was aborted with."""
 
     async def continuation(_: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return grpc.unary_unary_rpc_method_handler(handle, request_deserializer=bytes.decode)
 
     class Details:
         method = "/farnear.v1.SearchService/Search"
@@ -71,7 +71,7 @@ async def called(handle: Any, metrics: Metrics) -> Any:
     assert handler is not None
     context = FakeContext()
     try:
-        return await handler.unary_unary("request", context)
+        return await handler.unary_unary(b"request", context)
     except AbortedError:
         return context.aborted
 

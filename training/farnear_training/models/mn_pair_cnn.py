@@ -1,10 +1,9 @@
 """The network of the paper that Farnear started from."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from farnear_training.models.network import Network, Outputs
+from farnear_training.models.network import Network, Outputs, cosine_slope
 
 FEATURE_MAPS = 128
 REDUCTION = 128
@@ -55,12 +54,17 @@ class MnPairCnn(Network):
         embedding = self.fc2(functional.relu(reduction))
         return Outputs(functional.normalize(embedding.float()), features, reduction)
 
-    def heatmaps(self, outputs: Outputs) -> Tensor:
-        """Grad-CAM of shape (B, h, w), as `Network.heatmaps` says.
+    def channel_weights(self, outputs: Outputs, slope_BR: Tensor) -> Tensor:
+        """Alpha of shape (B, K), as `Network.channel_weights` says.
 
-        U = W1 A + b, so that dy/dA = 2 W1^T U. Its mean over the places is alpha = 2 Wbar^T U, where Wbar is W1's mean
-        over the places: O(R K) an image.
+        U = W1 A + b, so that dy/dA = W1^T dy/dU. Its mean over the places is Wbar^T dy/dU, where Wbar is W1's mean over
+        the places: O(R K) an image.
         """
         mean_weight_RK = self.fc1.weight.reshape(REDUCTION, FEATURE_MAPS, -1).mean(dim=2)
-        alpha_BK = 2 * outputs.reduction @ mean_weight_RK
-        return functional.relu(torch.einsum("bk,bkhw->bhw", alpha_BK, outputs.features))
+        return slope_BR @ mean_weight_RK
+
+    def reduction_slope(self, outputs: Outputs, targets_BD: Tensor) -> Tensor:
+        """d(e . t)/dU of shape (B, R), as `Network.reduction_slope` says: back through FC2 and the ReLU before it."""
+        active_BR = functional.relu(outputs.reduction)
+        slope_BR = cosine_slope(self.fc2(active_BR), targets_BD) @ self.fc2.weight
+        return slope_BR * (active_BR > 0)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from farnear_training.models.network import Network, Outputs
+from farnear_training.models.network import Network, Outputs, cosine_slope
 
 WIDTHS = (32, 64, 128, 256)
 SLOPE = 0.2
@@ -68,13 +68,22 @@ class StridedCnn(Network):
         reduction = self.conv5(functional.pad(features, (0, 1, 0, 1))).flatten(1)
         return Outputs(functional.normalize(torch.sigmoid(reduction.float())), features, reduction)
 
-    def heatmaps(self, outputs: Outputs) -> Tensor:
-        """Grad-CAM of shape (B, h, w), as `Network.heatmaps` says.
+    def channel_weights(self, outputs: Outputs, slope_BR: Tensor) -> Tensor:
+        """Alpha of shape (B, K), as `Network.channel_weights` says.
 
-        conv5 is linear in its padded input, so dy/dA is its transposed convolution of 2 U without the padding.
+        conv5 is linear in its padded input, so dy/dA is its transposed convolution of dy/dU without the padding. Its
+        mean over the places is (1 / places) sum_ij W_ij S_ij, S_ij being the sum of dy/dU over the places whose window
+        has its pixel i, j within A. That is O(M K) an image, where the whole of dy/dA takes as long as the rest of the
+        network.
         """
         side = outputs.features.shape[-1]
-        reduction_BMhw = outputs.reduction.reshape(-1, self.conv5.out_channels, side, side)
-        gradient_BKhw = functional.conv_transpose2d(2 * reduction_BMhw, self.conv5.weight)[..., :side, :side]
-        alpha_BK = gradient_BKhw.mean(dim=(2, 3))
-        return functional.relu(torch.einsum("bk,bkhw->bhw", alpha_BK, outputs.features))
+        slope_BMhw = slope_BR.reshape(-1, self.conv5.out_channels, side, side)
+        sums_BM4 = torch.stack(
+            [slope_BMhw[..., : side - i, : side - j].sum(dim=(2, 3)) for i in range(2) for j in range(2)], dim=2
+        )
+        return torch.einsum("bmi,mki->bk", sums_BM4, self.conv5.weight.flatten(2)) / side**2
+
+    def reduction_slope(self, outputs: Outputs, targets_BD: Tensor) -> Tensor:
+        """d(e . t)/dU of shape (B, R), as `Network.reduction_slope` says: back through the sigmoid."""
+        vectors_BD = torch.sigmoid(outputs.reduction)
+        return cosine_slope(vectors_BD, targets_BD) * vectors_BD * (1 - vectors_BD)
