@@ -58,7 +58,7 @@ def test_pixels_stay_within_bounds(preset: str, pixels: Tensor) -> None:
     assert changed.max() <= 1
 
 
-@pytest.mark.parametrize("preset", ["pad-rotate-scale", "simclr"])
+@pytest.mark.parametrize("preset", ["pad-rotate-scale", "simclr", "simclr-mild"])
 def test_every_image_has_a_change_of_its_own(preset: str, pixels: Tensor) -> None:
     changed = Augmentation(preset, 16)(pixels[:1].expand(64, -1, -1, -1), 1)
     assert len(changed.flatten(1).unique(dim=0)) == 64
@@ -83,6 +83,17 @@ def test_simclr_takes_parts_of_the_image_and_their_colour() -> None:
     mirrored = changed[:, 0, :, 0].mean(1) > changed[:, 0, :, -1].mean(1)
     assert 20 <= int(grey.sum()) <= 65  # 40 expected
     assert 70 <= int(mirrored.sum()) <= 130  # 100 expected
+
+
+def test_a_mild_simclr_keeps_left_from_right_and_the_centre_in_sight() -> None:
+    ramp = torch.linspace(0, 1, 32).expand(200, 3, 32, 32)
+    changed = Augmentation("simclr-mild", 32)(ramp, 0)
+    assert (changed[:, :, :, 0].mean((1, 2)) < changed[:, :, :, -1].mean((1, 2))).all()
+    dot = torch.zeros(200, 3, 33, 33)
+    dot[:, :, 15:18, 15:18] = 1
+    brightest = {preset: Augmentation(preset, 33)(dot, 0).flatten(1).amax(1) for preset in ("simclr", "simclr-mild")}
+    assert (brightest["simclr"] < 0.01).any()
+    assert (brightest["simclr-mild"] > 0.1).all()
 
 
 def test_a_preview_shows_each_image_and_versions_of_it(pixels: Tensor) -> None:

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn, Self
 
 import numpy as np
 import pytest
+import torch
 from farnear.command import RefusedError
 from farnear_training.__main__ import COMMANDS
+from farnear_training.models import MnPairCnn
 from PIL import Image
 
 QUICK = ["--image-size", "16", "--embedding-dim", "4", "--batch-size", "8", "--threads", "1"]
@@ -39,7 +42,7 @@ def test_images_become_a_bundle(pack: Path, tmp_path: Path, capsys: pytest.Captu
         "test_count": 14,
         "class_counts": {"lying": 24, "upright": 24},
     }
-    assert description["training"]["loss"]["name"] == "mn-pair"
+    assert description["training"]["loss"]["name"] == "triplet"
     split = json.loads((out / "split.json").read_text())
     assert len(split["train"]) == 34
     assert len(split["test"]) == 14
@@ -145,11 +148,18 @@ def test_tensorboard_that_is_not_installed_is_named(
 def test_tensorboard_is_told_of_losses_and_validations(
     pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, written = ModuleType("tensorboard"), []
+    module = ModuleType("tensorboard")
+    written: list[object] = []
 
     class SummaryWriter:
         def __init__(self, folder: Path) -> None:
             self.folder = folder
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            written.append("closed")
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             written.append((self.folder.name, name, step))
@@ -163,6 +173,7 @@ def test_tensorboard_is_told_of_losses_and_validations(
         ("scalars", "loss", 1),
         ("scalars", "loss", 2),
         *(("scalars", f"validation/{measure}", 2) for measure in measures),
+        "closed",
     ]
 
 
@@ -197,14 +208,35 @@ def test_unusable_data_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_split_that_leaves_no_pair_is_refused(pack: Path, tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="--test-fraction: no class has two images"):
+    with pytest.raises(RefusedError, match="--test-fraction: no class has two images held out"):
         train(str(pack), "--out", str(tmp_path / "b"), *QUICK, "--test-fraction", "0.01")
+    with pytest.raises(RefusedError, match="--test-fraction: no class has two images left to learn from"):
+        train(str(pack), "--out", str(tmp_path / "b"), *QUICK, "--test-fraction", "0.99")
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_images_are_read(pack: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RefusedError, match=r"--out: nothing can be written to .*file \(Not a directory\)"):
         train(str(tmp_path / "no-such-folder"), "--out", str(tmp_path / "file" / "b"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("tried to allocate 80 GiB"),
+        torch.OutOfMemoryError("CUDA: tried to allocate 80 GiB"),
+        RuntimeError("can't allocate memory: you tried to allocate 80 GiB"),
+    ],
+)
+def test_too_little_memory_is_told_with_what_needs_less(
+    error: Exception, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embed(self: MnPairCnn, pixels: torch.Tensor) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(MnPairCnn, "embed", embed)
+    with pytest.raises(RefusedError, match=r"out of memory; a smaller --batch-size .*tried to allocate 80 GiB\)"):
+        train(str(pack), "--out", str(tmp_path / "b"), *QUICK)
 
 
 @pytest.mark.parametrize(("iterations", "told"), [("1", True), ("15", False)])
@@ -244,18 +276,22 @@ def test_a_folder_name_that_cannot_name_a_bundle_is_refused(pack: Path, tmp_path
         ["--max-bad-images", "-1"],
         ["--m", "1"],
         ["--n", "most"],
-        ["--margin", "0.1"],
-        ["--mining", "hard"],
+        ["--m", "2"],
+        ["--temperature", "0.1"],
+        ["--margin", "0"],
+        ["--margin", "0.1", "--loss", "mn-pair"],
+        ["--mining", "hard", "--loss", "mn-pair"],
         ["--mining", "softest"],
-        ["--temperature", "0"],
-        ["--temperature", "inf"],
+        ["--temperature", "0", "--loss", "mn-pair"],
+        ["--temperature", "inf", "--loss", "mn-pair"],
         ["--temperature", "cold"],
-        ["--positive-weight", "1"],
+        ["--positive-weight", "1", "--loss", "mn-pair"],
         ["--margin", "2", "--loss", "cosine"],
         ["--positive-weight", "0.2", "--loss", "supcon"],
         ["--images-per-class", "4"],
         ["--patience", "2"],
         ["--validate-every", "0"],
+        ["--validate-every", "2001"],
         ["--image-size", "40", "--network", "efficientnet-lite0"],
         ["--embedding-dim", "33", "--network", "strided-cnn"],
         ["--network", "mn-pair-cnn", "--freeze-backbone"],

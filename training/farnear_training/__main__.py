@@ -7,7 +7,8 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ _VALIDATION_FRACTION = 0.2
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import torch
+
     from farnear_training.data import DataError
     from farnear_training.export import ParityError
     from farnear_training.models import WeightsError
@@ -40,6 +43,11 @@ def _run(arguments: argparse.Namespace) -> int:
         outcome = _train(arguments)
     except (BatchError, DataError, DivergedError, ParityError, ResumeError, WeightsError, OSError) as error:
         raise RefusedError(str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        # Where there is no GPU, Torch has no type of its own for it.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise RefusedError(f"out of memory; a smaller --batch-size or --image-size needs less ({error})") from error
     except KeyboardInterrupt as error:
         raise RefusedError("stopped; --resume goes on from the last checkpoint, if there is one yet") from error
     sys.stdout.write(json.dumps(outcome) + "\n" if arguments.json else _summary(outcome))
@@ -65,19 +73,17 @@ def _train(arguments: argparse.Namespace) -> dict[str, Any]:
     if checkpoints.exists() and not arguments.resume:
         raise RefusedError(f"--out: {checkpoints} holds an unfinished run; --resume goes on with it, or delete it")
     refuse_unwritable("--out", out)
-    watch = _tensorboard(arguments.tensorboard) if arguments.tensorboard is not None else None
-
-    dataset = _load(arguments)
-    seen, held_out = _split(dataset, arguments.test_fraction, "--test-fraction", arguments)
-    learned, validation = seen, None
-    if arguments.validate_every is not None:
-        learned, validation = _split(seen, _VALIDATION_FRACTION, "--validate-every", arguments)
-
-    class_count = len(dataset.class_names)
-    settings = train_arguments.settings_of(arguments, class_count)
-    trained = train(
-        learned, settings, checkpoints=checkpoints, resume=arguments.resume, validation=validation, watch=watch
-    )
+    with _tensorboard(arguments.tensorboard) as watch:
+        dataset = _load(arguments)
+        seen, held_out = _split(dataset, arguments.test_fraction, "--test-fraction", arguments)
+        learned, validation = seen, None
+        if arguments.validate_every is not None:
+            learned, validation = _split(seen, _VALIDATION_FRACTION, "--validate-every", arguments)
+        class_count = len(dataset.class_names)
+        settings = train_arguments.settings_of(arguments, class_count)
+        trained = train(
+            learned, settings, checkpoints=checkpoints, resume=arguments.resume, validation=validation, watch=watch
+        )
     evaluation = evaluate(trained.model, held_out).to_json()
     counts = np.bincount(dataset.labels, minlength=class_count).tolist()
     description: dict[str, Any] = {
@@ -170,24 +176,29 @@ def _split(
     groups = data.groups_of(dataset.item_ids, pattern) if pattern is not None else None
     sides = data.split(dataset.labels, fraction, arguments.seed, groups, class_names=dataset.class_names)
     first, second = (dataset.subset(indices) for indices in sides)
-    if min(np.bincount(part.labels, minlength=1).max() for part in (first, second)) < 2:
-        raise RefusedError(f"{flag}: no class has two images on either side; more images are needed")
+    for part, side in ((first, "left to learn from"), (second, "held out")):
+        if np.bincount(part.labels).max() < 2:
+            raise RefusedError(f"{flag}: no class has two images {side}; another share or more images are needed")
     return first, second
 
 
-def _tensorboard(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
-    """Writes what it is told of a run to `folder`."""
+@contextmanager
+def _tensorboard(folder: Path | None) -> Iterator[Callable[[int, Mapping[str, float]], None] | None]:
+    """A function that writes what it is told of a run to `folder`; None without one."""
+    if folder is None:
+        yield None
+        return
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RefusedError("--tensorboard: the package is missing: pip install tensorboard") from error
-    writer = SummaryWriter(folder)
 
     def watch(step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             writer.add_scalar("loss" if name == "loss" else f"validation/{name}", value, step)
 
-    return watch
+    with SummaryWriter(folder) as writer:
+        yield watch
 
 
 def _summary(outcome: dict[str, Any]) -> str:

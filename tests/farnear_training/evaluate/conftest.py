@@ -4,10 +4,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from farnear_training.data import Dataset
 from farnear_training.evaluate.findings import Findings, Settings
 from farnear_training.evaluate.measure import measure
+from onnx import TensorProto, helper
 
 from tests.conftest import canonical_digest, write_bundle
 
@@ -15,14 +17,32 @@ Seal = Callable[..., Path]
 QUICK = Settings(threads=1, draws=50, perplexity=8)
 
 
-def sealed(path: Path, *, split: dict[str, list[str]] | None = None, **changes: Any) -> Path:
-    """The tiny bundle with another split and other entries of `bundle.json`, its sums and digest in order."""
+def sealed(
+    path: Path, *, split: dict[str, list[str]] | None = None, heatmaps: str | None = None, **changes: Any
+) -> Path:
+    """The tiny bundle with another split and other entries of `bundle.json`, its sums and digest in order.
+
+    With `heatmaps`, an operator such as `Abs`, it gives those as well: of the pooled pixels, summed over the channels.
+    """
     write_bundle(path)
+    if heatmaps is not None:
+        model = onnx.load(path / "model.onnx")
+        model.graph.node.extend(
+            [
+                helper.make_node(heatmaps, ["pooled"], ["strength"]),
+                helper.make_node("ReduceSum", ["strength", "channels"], ["heatmap"], keepdims=0),
+            ]
+        )
+        model.graph.initializer.append(helper.make_tensor("channels", TensorProto.INT64, [1], [1]))
+        model.graph.output.append(helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, ["B", "h", "w"]))
+        onnx.save(model, path / "model.onnx")
     description = json.loads((path / "bundle.json").read_text()) | changes
     if split is not None:
         (path / "split.json").write_text(json.dumps(split))
     description["files"] |= {
-        name: sha256((path / name).read_bytes()).hexdigest() for name in ("split.json",) if (path / name).exists()
+        name: sha256((path / name).read_bytes()).hexdigest()
+        for name in ("model.onnx", "split.json")
+        if (path / name).exists()
     }
     description["digest"] = canonical_digest(description)
     (path / "bundle.json").write_text(json.dumps(description))
@@ -48,6 +68,7 @@ def bundle(split: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
     return sealed(
         tmp_path_factory.mktemp("bundles") / "stripes",
         split=split,
+        heatmaps="Abs",
         class_names=["lying", "upright"],
         training={"history": history},
     )

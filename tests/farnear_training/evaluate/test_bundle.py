@@ -2,13 +2,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-import onnxruntime
 import pytest
-from farnear_training.data import Dataset
-from farnear_training.evaluate.bundle import BundleError, embed, load_bundle
-from onnx import TensorProto, helper
+from farnear_training.evaluate.bundle import BundleError, load_bundle
 
 from tests.conftest import canonical_digest
 from tests.farnear_training.evaluate.conftest import Seal
@@ -33,14 +28,6 @@ def test_a_bundle_need_not_tell_of_its_training(tiny_bundle: Path) -> None:
 
 def test_how_training_grouped_its_images_is_read(seal: Seal, tmp_path: Path) -> None:
     assert load_bundle(seal(tmp_path / "b", training={"group_regex": "^(.)"})).group_regex == "^(.)"
-
-
-def test_vectors_are_those_of_its_own_graph(bundle: Path, stripes: Dataset) -> None:
-    session = onnxruntime.InferenceSession(bundle / "model.onnx", providers=["CPUExecutionProvider"])
-    one_by_one = [session.run(["embedding"], {"images": image[None]})[0][0] for image in stripes.images]
-    found = embed(load_bundle(bundle), stripes.images, threads=1)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, np.stack(one_by_one), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "split.json"])
@@ -96,41 +83,3 @@ def test_a_path_out_of_the_bundle_is_refused(seal: Seal, tmp_path: Path) -> None
     (bundle / "bundle.json").write_text(json.dumps(description))
     with pytest.raises(BundleError, match=r"unusable entry '\.\./secret'"):
         load_bundle(bundle)
-
-
-def test_a_graph_that_does_not_fit_is_refused(seal: Seal, stripes: Dataset, tmp_path: Path) -> None:
-    wide = load_bundle(seal(tmp_path / "wide", embedding={"dim": 5, "metric": "cosine"}))
-    with pytest.raises(BundleError, match=r"gives \(4,\) values, bundle.json says 5"):
-        embed(wide, stripes.images, threads=1)
-
-    image = {"width": 8, "height": 8, "colour": "RGB", "resize": "pillow-bilinear"}
-    small = load_bundle(seal(tmp_path / "small", image=image))
-    with pytest.raises(BundleError, match=r"model\.onnx cannot be run"):
-        embed(small, stripes.images[:, :8, :8], threads=1)
-
-    loaded = load_bundle(seal(tmp_path / "loaded"))
-    (loaded.path / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(BundleError, match=r"model\.onnx cannot be run"):
-        embed(loaded, stripes.images, threads=1)
-
-
-def test_vectors_of_another_length_are_refused(seal: Seal, stripes: Dataset, tmp_path: Path) -> None:
-    bundle = load_bundle(seal(tmp_path / "b"))
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["float"], ["means"], axes=[1, 2], keepdims=0),
-            helper.make_node("Concat", ["means", "means"], ["six"], axis=1),
-            helper.make_node("Slice", ["six", "start", "end", "axis"], ["embedding"]),
-        ],
-        "long",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["B", 16, 16, 3])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["B", 4])],
-        [
-            helper.make_tensor(name, TensorProto.INT64, [1], [value])
-            for name, value in (("start", 0), ("end", 4), ("axis", 1))
-        ],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), bundle.path / "model.onnx")
-    with pytest.raises(BundleError, match="not of unit length"):
-        embed(bundle, stripes.images, threads=1)

@@ -35,6 +35,7 @@ def test_both_files_are_written_and_people_get_a_table(
         written["bundle"]["digest"],
         "16 of 2 classes, part test: DATA holds all of the bundle's test images",
         f"{learned['value']:.3f} ({learned['low']:.3f} to {learned['high']:.3f})",
+        "heat maps             deletion, low is good     insertion, high is good   ROAD, low is good\n",
         str(tmp_path / "new" / "report" / "evaluation.html"),
     ):
         assert words in printed

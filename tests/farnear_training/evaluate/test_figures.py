@@ -3,7 +3,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from farnear_training.evaluate.figures import confusion_matrix, map_by_class, map_by_cluster, training_curve
+from farnear_training.evaluate.figures import (
+    confusion_matrix,
+    map_by_class,
+    map_by_cluster,
+    perturbation_curves,
+    training_curve,
+)
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -74,3 +80,13 @@ def test_a_confusion_matrix_of_any_size_is_drawn(count: int) -> None:
     drawn = pixels(confusion_matrix(counts, [f"class {number}" for number in range(count)]))
     assert max(drawn.shape) < 2000
     assert (drawn == (0x08, 0x30, 0x6B)).all(axis=2).any()  # the darkest blue of the scale: a whole row in one place
+
+
+def test_each_curve_has_a_panel_with_a_line_for_each_contender() -> None:
+    lines = {"own": [1.0, 0.5, 0.0], "other": [1.0, 0.9, 0.0]}
+    names = {"own": "this", "other": "that"}
+    both = perturbation_curves([0, 0.5, 1], {"deletion": lines, "insertion": lines}, names)
+    alone = perturbation_curves([0, 0.5, 1], {"deletion": {"own": lines["own"]}}, names)
+    assert pixels(both).shape[1] == 2 * pixels(alone).shape[1]
+    assert coloured(both, (0xE6, 0x9F, 0x00))
+    assert not coloured(alone, (0xE6, 0x9F, 0x00))

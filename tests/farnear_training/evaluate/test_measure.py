@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from farnear_training.data import Dataset
-from farnear_training.evaluate.bundle import embed, load_bundle
+from farnear_training.evaluate.bundle import load_bundle
+from farnear_training.evaluate.faithfulness import judge
 from farnear_training.evaluate.findings import Findings
+from farnear_training.evaluate.graph import Graph
 from farnear_training.evaluate.measure import measure
 from farnear_training.metrics import MEASURES, chance, retrieval
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ TRAIN = np.setdiff1d(np.arange(48), TEST)
 
 @pytest.fixture(scope="module")
 def vectors(bundle: Path, stripes: Dataset) -> NDArray[np.float32]:
-    return embed(load_bundle(bundle), stripes.images, threads=1)
+    return Graph(load_bundle(bundle), threads=1).embed(stripes.images)
 
 
 def test_retrieval_stands_beside_pixels_and_chance(
@@ -104,9 +106,19 @@ def test_neighbours_are_the_nearest_of_the_images_measured(findings: Findings, v
     assert [row.query for row in findings.mistakes] == wrong[:4]
 
 
+def test_heat_maps_are_judged_where_there_are_some(
+    findings: Findings, bundle: Path, tiny_bundle: Path, pack: Path
+) -> None:
+    graph = Graph(load_bundle(bundle), threads=1)
+    assert findings.faithfulness == judge(graph, findings.measured.images, QUICK)
+    assert measure(tiny_bundle, pack, None, QUICK).faithfulness is None
+
+
 def test_large_sets_are_drawn_from(bundle: Path, pack: Path) -> None:
-    found = measure(bundle, pack, "all", replace(QUICK, query_limit=20, map_limit=30))
+    found = measure(bundle, pack, "all", replace(QUICK, query_limit=20, map_limit=30, heatmap_limit=7))
     assert found.retrieval.query_count == 20
+    assert found.faithfulness is not None
+    assert found.faithfulness.image_count == 7
     assert found.map is not None
     assert len(found.map.images) == len(set(found.map.images.tolist())) == 30
 
@@ -114,6 +126,7 @@ def test_large_sets_are_drawn_from(bundle: Path, pack: Path) -> None:
 def test_the_same_is_found_again(bundle: Path, pack: Path, findings: Findings) -> None:
     again = measure(bundle, pack, None, QUICK)
     assert again.retrieval == findings.retrieval
+    assert again.faithfulness == findings.faithfulness
     assert again.classes == findings.classes
     assert again.map is not None
     assert findings.map is not None

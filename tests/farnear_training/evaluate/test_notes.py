@@ -43,15 +43,18 @@ def test_what_was_passed_over_is_said(findings: Findings) -> None:
 
 def test_what_was_drawn_is_said(findings_of_all: Findings) -> None:
     assert findings_of_all.map is not None
+    assert findings_of_all.faithfulness is not None
     fewer = replace(
         findings_of_all,
         retrieval=replace(findings_of_all.retrieval, query_count=20),
         map=replace(findings_of_all.map, images=np.arange(30)),
+        faithfulness=replace(findings_of_all.faithfulness, image_count=12),
     )
     assert notes(fewer) == [
         FLATTERS,
         "20 of the 48 images, drawn at random, were asked about.",
         "The map shows 30 of the 48 images, drawn at random.",
+        "Heat maps of 12 of the 48 images, drawn at random, were judged.",
     ]
 
 
@@ -64,10 +67,12 @@ def test_what_is_missing_is_said(findings: Findings) -> None:
         retrieval=replace(findings.retrieval, query_count=15),
         classification=replace(findings.classification, has_converged=False),
         map=None,
+        faithfulness=None,
         settings=replace(findings.settings, min_samples=17),
     )
     assert notes(lone) == [
         "Not asked about, as alone in their class here: 1.",
         "The logistic regression did not come to its end: its accuracy may be too low.",
         "No map and no clusters: 16 images are fewer than the 17 of a cluster.",
+        "No figures of heat maps: model.onnx gives none, and only those it gives are judged.",
     ]

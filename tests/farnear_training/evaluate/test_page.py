@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from farnear_training.evaluate.figures import training_curve
 from farnear_training.evaluate.findings import Findings
-from farnear_training.evaluate.page import render, verdict
+from farnear_training.evaluate.page import maps_verdict, render, verdict
 from farnear_training.metrics import Interval
 from PIL import Image
 
@@ -73,6 +73,8 @@ def test_it_tells_the_figures_with_their_intervals(page: Page, findings_of_all: 
         "How to read this",
         "How it learned",
         "The map",
+        "Do the heat maps show what matters?",
+        "Heat map less a random map",
     ):
         assert words in page.text
 
@@ -109,11 +111,12 @@ def test_names_are_text_and_nothing_else(findings: Findings) -> None:
 
 
 def test_what_there_is_not_is_left_out(findings: Findings) -> None:
-    bare = replace(findings, map=None, bundle=replace(findings.bundle, history=None), mistakes=())
+    bare = replace(findings, map=None, faithfulness=None, bundle=replace(findings.bundle, history=None), mistakes=())
     page = Page(render(bare))
     assert "How it learned" not in page.text
     assert "The map" not in page.text
     assert "NMI" not in page.text
+    assert "Do the heat maps" not in page.text
     assert "None: the nearest neighbour of every image asked about is of its class." in page.text
     assert training_curve(findings.bundle.history) is not None
 
@@ -143,3 +146,32 @@ def test_the_verdict_goes_by_the_intervals(
 )
 def test_the_verdict_says_what_the_model_has_seen(trained_on: int, words: str, findings: Findings) -> None:
     assert words in verdict(replace(findings, part=replace(findings.part, trained_on=trained_on)))
+
+
+@pytest.mark.parametrize(
+    ("deletion", "insertion", "road", "words"),
+    [
+        (
+            -1,
+            1,
+            -1,
+            "By deletion, insertion and ROAD the heat map is better than both maps that know nothing of the image.",
+        ),
+        (
+            -1,
+            -1,
+            0,
+            "By deletion the heat map is better than both maps that know nothing of the image; by insertion and ROAD",
+        ),
+        (1, 0, 0, "By no measure is the heat map better, beyond chance, than both maps"),
+    ],
+)
+def test_the_verdict_on_heat_maps_goes_by_the_intervals(
+    deletion: int, insertion: int, road: int, words: str, findings: Findings
+) -> None:
+    assert findings.faithfulness is not None
+    signs = {"deletion": deletion, "insertion": insertion, "road": road}
+    gain = {name: Interval(value=sign, low=sign - 0.5, high=sign + 0.5) for name, sign in signs.items()}
+    unsure = gain | {"deletion": Interval(value=-0.1, low=-0.3, high=0.1)}
+    assert words in maps_verdict(replace(findings.faithfulness, gains={"random": gain, "centre": gain}))
+    assert "By deletion" not in maps_verdict(replace(findings.faithfulness, gains={"random": gain, "centre": unsure}))

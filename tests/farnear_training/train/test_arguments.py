@@ -36,10 +36,10 @@ def test_every_loss_comes_with_its_own_defaults(name: str) -> None:
 
 
 def test_every_option_of_a_loss_is_taken() -> None:
-    mn_pair = parse("--temperature", "0.1", "--positive-weight", "0.4", "--m", "3", "--n", "all")
+    mn_pair = parse("--loss", "mn-pair", "--temperature", "0.1", "--positive-weight", "0.4", "--m", "3", "--n", "all")
     expected = MnPairLoss(temperature=0.1, positive_weight=0.4, m=3, n=None)
     assert arguments.settings_of(mn_pair, 5).loss == expected
-    triplet = parse("--loss", "triplet", "--margin", "0.2", "--mining", "hard")
+    triplet = parse("--margin", "0.2", "--mining", "hard")
     assert arguments.settings_of(triplet, 5).loss == TripletLoss(margin=0.2, mining="hard")
 
 
@@ -50,7 +50,7 @@ def test_an_option_that_the_loss_lacks_is_refused_with_those_it_has() -> None:
 
 def test_the_defaults_are_those_of_the_settings() -> None:
     settings = arguments.settings_of(parse("--threads", "1"), 5)
-    assert settings == TrainSettings(loss=MnPairLoss(m=5, n=5))
+    assert settings == TrainSettings(loss=TripletLoss())
 
 
 def test_all_other_settings_are_taken() -> None:
@@ -71,6 +71,6 @@ def test_all_other_settings_are_taken() -> None:
     }
     flat = [word for name, value in words.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     settings = arguments.settings_of(parse(*flat, "--freeze-backbone"), 5)
-    assert settings == TrainSettings(loss=MnPairLoss(m=5, n=5), freeze_backbone=True, **words)  # type: ignore[arg-type]
+    assert settings == TrainSettings(loss=TripletLoss(), freeze_backbone=True, **words)  # type: ignore[arg-type]
     not_here = {"loss", "checkpoint_every"}
     assert TrainSettings.__dataclass_fields__.keys() - words.keys() - {"freeze_backbone"} == not_here

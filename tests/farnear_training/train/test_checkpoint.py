@@ -1,6 +1,8 @@
+import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from farnear_training.train.checkpoint import Checkpoint, ResumeError, load, save
 from farnear_training.train.validation import Validation
@@ -53,6 +55,21 @@ def test_a_run_killed_between_the_two_files_leaves_the_one_before(
     assert loaded.step == 5
 
 
+def test_where_nothing_can_be_written_the_one_before_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, checkpoint(5), ORIGIN)
+
+    def on_a_full_disk(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half a file")
+        raise safetensors.SafetensorError("No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", on_a_full_disk)
+    with pytest.raises(OSError, match=r"the checkpoint of step 10 cannot be written \(No space left on device\)"):
+        save(tmp_path, checkpoint(10), ORIGIN)
+    loaded = load(tmp_path, ORIGIN)
+    assert loaded is not None
+    assert loaded.step == 5
+
+
 def test_an_empty_folder_holds_none(tmp_path: Path) -> None:
     assert load(tmp_path, ORIGIN) is None
     assert load(tmp_path / "nowhere", ORIGIN) is None
@@ -65,13 +82,36 @@ def test_an_empty_folder_holds_none(tmp_path: Path) -> None:
         ({"settings": {"seed": 0, "patience": 3}}, "patience was None, now 3"),
         ({"images": "b"}, "other training images"),
         ({"validation_images": "c"}, "other training images"),
-        ({"settings": {"other": 1}}, "damaged"),
+        ({"settings": {"seed": 0, "patience": None, "other": 1}}, "another version of Farnear"),
+        ({"settings": {"seed": 0}}, "another version of Farnear"),
     ],
 )
 def test_another_origin_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     save(tmp_path, checkpoint(5), ORIGIN)
     with pytest.raises(ResumeError, match=message):
         load(tmp_path, {**ORIGIN, **changes})
+
+
+@pytest.mark.parametrize("version", [None, 0, 2])
+def test_one_of_another_version_is_refused_as_such(tmp_path: Path, version: int | None) -> None:
+    save(tmp_path, checkpoint(5), ORIGIN)
+    description = json.loads((tmp_path / "checkpoint.json").read_text())
+    assert description["format"] == 1
+    if version is None:  # before there was a format
+        del description["format"]
+    else:
+        description["format"] = version
+    (tmp_path / "checkpoint.json").write_text(json.dumps(description))
+    with pytest.raises(ResumeError, match=rf"another version of Farnear \(format {version}, here 1\); delete it"):
+        load(tmp_path, ORIGIN)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '"format"'])
+def test_a_description_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    save(tmp_path, checkpoint(5), ORIGIN)
+    (tmp_path / "checkpoint.json").write_text(content)
+    with pytest.raises(ResumeError):
+        load(tmp_path, ORIGIN)
 
 
 @pytest.mark.parametrize("name", ["checkpoint.json", "step-00000005.safetensors"])

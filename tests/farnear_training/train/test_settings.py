@@ -30,6 +30,12 @@ def test_settings_out_of_bounds_are_refused(quick: TrainSettings, name: str, val
         replace(quick, **{name: value})
 
 
+def test_a_run_too_short_to_validate_is_refused(quick: TrainSettings) -> None:
+    assert replace(quick, iterations=5, validate_every=5).validate_every == 5
+    with pytest.raises(ValueError, match="validate_every: 6; allowed is at most iterations, 5"):
+        replace(quick, iterations=5, validate_every=6)
+
+
 def test_images_per_class_belong_to_one_sampler(quick: TrainSettings) -> None:
     assert replace(quick, sampler="m-per-class", images_per_class=8).images_per_class == 8
     with pytest.raises(ValueError, match="images_per_class: uniform has none"):

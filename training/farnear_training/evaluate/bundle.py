@@ -1,4 +1,4 @@
-"""A bundle as it stands on disk: checked against its own sums, then run by ONNX Runtime.
+"""A bundle as it stands on disk, checked against its own sums.
 
 The format is in ARCHITECTURE.md, "The bundle". Nothing but `bundle.json` is opened before its SHA-256 was compared.
 """
@@ -10,22 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
-from tqdm import tqdm
-
 _SCHEMA_VERSION = 1
-_BATCH = 32
-_ONNX_ERRORS = (
-    onnxruntime_errors.Fail,
-    onnxruntime_errors.InvalidArgument,
-    onnxruntime_errors.InvalidGraph,
-    onnxruntime_errors.InvalidProtobuf,
-    onnxruntime_errors.NotImplemented,
-    onnxruntime_errors.RuntimeException,
-)
 
 
 class BundleError(ValueError):
@@ -73,29 +58,6 @@ def load_bundle(path: Path) -> Bundle:
         return _checked(path, description)
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"bundle {path}: bundle.json or split.json lacks or misshapes {error}") from error
-
-
-def embed(bundle: Bundle, images: NDArray[np.uint8], *, threads: int) -> NDArray[np.float32]:
-    """Unit vectors, float32 of shape (N, dim), of RGB images, uint8 of shape (N, height, width, 3).
-
-    Raises BundleError where `model.onnx` is no such graph or gives anything but unit vectors.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    starts = tqdm(range(0, len(images), _BATCH), "embed", unit="batch", disable=None)
-    try:
-        session = onnxruntime.InferenceSession(bundle.path / "model.onnx", options, providers=["CPUExecutionProvider"])
-        parts = [session.run(["embedding"], {"images": images[start : start + _BATCH]})[0] for start in starts]
-    except (*_ONNX_ERRORS, ValueError) as error:
-        raise BundleError(f"bundle {bundle.path}: model.onnx cannot be run ({error})") from error
-    vectors = np.concatenate(parts).astype(np.float32)
-    if vectors.shape != (len(images), bundle.dim):
-        raise BundleError(
-            f"bundle {bundle.path}: model.onnx gives {vectors.shape[1:]} values, bundle.json says {bundle.dim}"
-        )
-    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):  # a NaN fails too
-        raise BundleError(f"bundle {bundle.path}: model.onnx gives vectors that are not of unit length")
-    return vectors
 
 
 def _checked(path: Path, description: Mapping[str, Any]) -> Bundle:

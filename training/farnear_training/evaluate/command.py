@@ -19,7 +19,8 @@ PAGE = "evaluation.html"
 
 _DESCRIPTION = """\
 Measures how good a bundle's model is on labelled images: does it find images of the same class, can classes be told
-from its vectors, which clusters show on a map. Every figure comes with a bootstrap 95 % interval.
+from its vectors, which clusters show on a map, do its heat maps show what matters. Every figure comes with a bootstrap
+95 % interval.
 """
 
 _EXAMPLES = """\
@@ -140,6 +141,17 @@ def _summary(outcome: dict[str, Any], out: Path) -> str:
         lines += ["", "map"]
         for title, key, decimals in (("clusters", "cluster_count", 0), ("noise", "noise_share", 3), ("NMI", "nmi", 3)):
             lines.append(f"{title:<22}{_figure(outcome['map'][key], decimals)}")
+    if outcome["faithfulness"] is not None:
+        lines += ["", f"{'heat maps':<22}{'deletion, low is good':<26}{'insertion, high is good':<26}ROAD, low is good"]
+        for title, key in (
+            ("heat map", "heatmap"),
+            ("random map", "random"),
+            ("map of the middle", "centre"),
+            ("less random", "heatmap_minus_random"),
+            ("less middle", "heatmap_minus_centre"),
+        ):
+            figures = outcome["faithfulness"][key].values()
+            lines.append(f"{title:<22}" + "".join(f"{_figure(figure):<26}" for figure in figures).rstrip())
     return "\n".join([*lines, "", f"report   {out / PAGE}"]) + "\n"
 
 

@@ -8,7 +8,7 @@ Its keys; an interval is `{"value", "low", "high"}`, 95 %, and all shares are fr
     part                name (test, train, all), reason, image_count, reference_count, probe_count, references_are,
                         trained_on, kin_trained_on
     settings            seed, threads, group_regex, max_bad_images, k, perplexity, eps, min_samples, draws, query_limit,
-                        map_limit
+                        map_limit, heatmap_limit
     retrieval           query_count; learned, raw_pixels and learned_minus_raw_pixels (paired), each with intervals
                         precision_at_1, r_precision, map_at_r; chance with plain numbers, as it is known exactly
     classification      k; intervals knn_accuracy, logistic_regression_accuracy, top_3_accuracy (null with three
@@ -19,6 +19,10 @@ Its keys; an interval is `{"value", "low", "high"}`, 95 %, and all shares are fr
     map                 image_count, perplexity, intervals noise_share, nmi (noise counts as a cluster); cluster_count,
                         low and high of which are of the Bayesian bootstrap and need not hold the value (see
                         metrics.clustering.cluster_count); null with too few images
+    faithfulness        of heat maps: image_count; heatmap, and for comparison random and centre, each with intervals
+                        deletion, insertion, road (evaluate.perturbation says what they are); heatmap_minus_random and
+                        heatmap_minus_centre (paired) likewise; curves: shares, and the mean cosines of deletion and
+                        insertion at each; null where the graph gives no heat maps
     notes               sentences a reader has to know
     machine, versions, date (UTC), seconds
 """
@@ -27,8 +31,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from farnear_training.evaluate.findings import Findings
+from farnear_training.evaluate.findings import FaithfulnessFigures, Findings
 from farnear_training.evaluate.notes import notes
+from farnear_training.evaluate.perturbation import SHARES
 from farnear_training.metrics import Interval
 
 SCHEMA_VERSION = 1
@@ -103,11 +108,26 @@ def document(findings: Findings) -> dict[str, Any]:
             "noise_share": asdict(drawn_map.noise_share),
             "nmi": asdict(drawn_map.nmi),
         },
+        "faithfulness": None if findings.faithfulness is None else _faithfulness(findings.faithfulness),
         "notes": notes(findings),
         "machine": findings.conditions.machine,
         "versions": dict(findings.conditions.versions),
         "date": findings.conditions.ended.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": findings.conditions.seconds,
+    }
+
+
+def _faithfulness(figures: FaithfulnessFigures) -> dict[str, Any]:
+    return {
+        "image_count": figures.image_count,
+        **{name: _by_measure(intervals) for name, intervals in figures.scores.items()},
+        **{f"heatmap_minus_{name}": _by_measure(intervals) for name, intervals in figures.gains.items()},
+        "curves": {
+            "shares": list(SHARES),
+            **{
+                kind: {name: list(curve) for name, curve in by_name.items()} for kind, by_name in figures.curves.items()
+            },
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""The drawings of the report, each as a PNG: training curve, maps, confusion matrix.
+"""The drawings of the report, each as a PNG: training curve, maps, confusion matrix, what is left as pixels go.
 
 Colours after Okabe and Ito (2008), which stay apart for colour-blind readers, and markers, which need no colour.
 """
@@ -88,6 +88,24 @@ def confusion_matrix(counts_CC: NDArray[np.int64], class_names: Sequence[str]) -
     bar.set_label("share of the row", fontsize=9, color=_SOFT)
     bar.ax.tick_params(labelsize=8, colors=_SOFT)
     bar.outline.set_visible(False)
+    return _png(figure)
+
+
+def perturbation_curves(
+    shares: Sequence[float], curves: Mapping[str, Mapping[str, Sequence[float]]], names: Mapping[str, str]
+) -> bytes:
+    """A panel for each of `curves`, in it a line for each contender, under the name it has in `names`."""
+    figure = Figure(figsize=(5.2 * len(curves), 3.0), facecolor="white", layout="constrained")
+    for axes, (kind, by_name) in zip(np.atleast_1d(figure.subplots(1, len(curves))), curves.items(), strict=True):
+        for (name, curve), colour, style in zip(by_name.items(), _COLOURS, ("-", "--", ":"), strict=False):
+            axes.plot(shares, curve, style, color=colour, marker="o", ms=3.5, lw=1.6, label=names[name])
+        _plain(axes)
+        axes.set_title(kind, fontsize=10, color=_INK)
+        axes.set_xlabel("share of the pixels, most important first", fontsize=9, color=_SOFT)
+        axes.set_ylabel("cosine with the undisturbed", fontsize=9, color=_SOFT)
+        axes.grid(axis="y", color="#eceef1", lw=0.8)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=9, frameon=False)
     return _png(figure)
 
 

@@ -30,6 +30,7 @@ class Settings:
         draws: Of the bootstrap.
         query_limit: Where more images could be asked about, that many of them are drawn.
         map_limit: Where more images could be on the map, that many of them are drawn.
+        heatmap_limit: Where more images could have their heat maps judged, that many of them are drawn.
     """
 
     seed: int = 0
@@ -43,6 +44,7 @@ class Settings:
     draws: int = 1000
     query_limit: int = 10_000
     map_limit: int = 10_000
+    heatmap_limit: int = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,23 @@ class MapFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaithfulnessFigures:
+    """Whether heat maps show what embeddings come from (see evaluate.faithfulness, also for the names).
+
+    Attributes:
+        image_count: Images whose maps were judged.
+        scores: By contender, `heatmap` and those that know nothing of the image, and measure.
+        gains: What the heat map has over each of the others, image by image, by contender and measure.
+        curves: The mean cosine at each of SHARES, by contender, of `deletion` and of `insertion`.
+    """
+
+    image_count: int
+    scores: Mapping[str, Mapping[str, Interval]]
+    gains: Mapping[str, Mapping[str, Interval]]
+    curves: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Neighbours:
     """An image, by position among those measured, and those most like it, most alike first."""
 
@@ -150,6 +169,7 @@ class Findings:
         classification: Figures of classification.
         classes: Figures of each class of DATA.
         map: The map; None where there are fewer images than could make a cluster.
+        faithfulness: Figures of the heat maps; None where the graph gives none.
         examples: One image of each class, drawn.
         mistakes: The images whose nearest neighbour is of another class and most alike.
         conditions: Where and when.
@@ -165,6 +185,7 @@ class Findings:
     classification: ClassificationFigures
     classes: tuple[ClassFigures, ...]
     map: MapFigures | None
+    faithfulness: FaithfulnessFigures | None
     examples: tuple[Neighbours, ...]
     mistakes: tuple[Neighbours, ...]
     conditions: Conditions

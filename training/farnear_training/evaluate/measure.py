@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from farnear_training import data
 from farnear_training.data import Dataset
-from farnear_training.evaluate.bundle import embed, load_bundle
+from farnear_training.evaluate.bundle import load_bundle
 from farnear_training.evaluate.conditions import observe
+from farnear_training.evaluate.faithfulness import judge
 from farnear_training.evaluate.findings import (
     ClassFigures,
     ClassificationFigures,
@@ -21,6 +22,7 @@ from farnear_training.evaluate.findings import (
     RetrievalFigures,
     Settings,
 )
+from farnear_training.evaluate.graph import Graph
 from farnear_training.evaluate.part import Part, choose
 from farnear_training.metrics import MEASURES, Interval, askable, chance, mean_intervals, query_scores
 from farnear_training.metrics.classification import confusion, k_nearest, logistic_regression
@@ -59,9 +61,11 @@ def measure(bundle_path: Path, data_path: Path, asked: str | None, settings: Set
         data_path, bundle.width, bundle.height, threads=settings.threads, max_bad_images=settings.max_bad_images
     )
     part = choose(bundle, dataset, asked, settings.seed, group_regex=settings.group_regex)
+    graph = Graph(bundle, threads=settings.threads)
     needed = np.union1d(part.images, part.references)
     vectors = np.zeros((len(dataset), bundle.dim), np.float32)
-    vectors[needed] = embed(bundle, dataset.images[needed], threads=settings.threads)
+    with tqdm(total=len(needed), desc="embed", unit="image", disable=None) as bar:
+        vectors[needed] = graph.embed(dataset.images[needed], bar.update)
 
     measured, own = dataset.subset(part.images), vectors[part.images]
     with threadpool_limits(settings.threads):
@@ -71,6 +75,8 @@ def measure(bundle_path: Path, data_path: Path, asked: str | None, settings: Set
         classification, told = _classification(dataset, vectors, part, settings)
         classes = _classes(measured, queries, scores, dataset.labels[part.probes], told, settings)
         drawn_map = _map(measured, own, settings)
+        judged = _drawn(np.arange(len(measured)), settings.heatmap_limit, settings.seed)
+        faithfulness = judge(graph, measured.images[judged], settings) if graph.has_heatmaps else None
         examples, mistakes = _neighbours(measured, own, queries, settings)
     return Findings(
         bundle=bundle,
@@ -82,6 +88,7 @@ def measure(bundle_path: Path, data_path: Path, asked: str | None, settings: Set
         classification=classification,
         classes=classes,
         map=drawn_map,
+        faithfulness=faithfulness,
         examples=examples,
         mistakes=mistakes,
         bad_images=dataset.bad,

@@ -40,4 +40,9 @@ def notes(findings: Findings) -> list[str]:
         found.append(f"No map and no clusters: {count} images are fewer than the {settings.min_samples} of a cluster.")
     elif len(findings.map.images) < count:
         found.append(f"The map shows {len(findings.map.images):,} of the {count:,} images, drawn at random.")
+    if findings.faithfulness is None:
+        found.append("No figures of heat maps: model.onnx gives none, and only those it gives are judged.")
+    elif findings.faithfulness.image_count < count:
+        judged = findings.faithfulness.image_count
+        found.append(f"Heat maps of {judged:,} of the {count:,} images, drawn at random, were judged.")
     return found

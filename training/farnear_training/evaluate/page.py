@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -9,12 +10,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from farnear_training.evaluate.document import document
-from farnear_training.evaluate.figures import confusion_matrix, map_by_class, map_by_cluster, training_curve
-from farnear_training.evaluate.findings import Findings, Neighbours
+from farnear_training.evaluate.figures import (
+    confusion_matrix,
+    map_by_class,
+    map_by_cluster,
+    perturbation_curves,
+    training_curve,
+)
+from farnear_training.evaluate.findings import FaithfulnessFigures, Findings, Neighbours
+from farnear_training.evaluate.perturbation import MEASURES, MORE_IS_BETTER, SHARES
 from farnear_training.metrics import Interval
 
 _SIDE = 112
 _JPEG_QUALITY = 85
+_CONTENDERS = {"heatmap": "The heat map", "random": "A random map", "centre": "A map of the middle"}
 
 
 def render(findings: Findings) -> str:
@@ -40,6 +49,9 @@ def render(findings: Findings) -> str:
     if drawn_map is not None:
         by_class = _drawing(map_by_class(drawn_map.positions, findings.measured.labels[drawn_map.images], names))
         by_cluster = _drawing(map_by_cluster(drawn_map.positions, drawn_map.clusters))
+    kept = None
+    if findings.faithfulness is not None:
+        kept = _drawing(perturbation_curves(SHARES, findings.faithfulness.curves, _CONTENDERS))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -56,6 +68,9 @@ def render(findings: Findings) -> str:
         confusion=_drawing(confusion_matrix(findings.classification.confusion, names)),
         by_class=by_class,
         by_cluster=by_cluster,
+        contenders=_CONTENDERS,
+        kept=kept,
+        maps_verdict=None if findings.faithfulness is None else maps_verdict(findings.faithfulness),
         picture=picture,
         label=label,
         right=right,
@@ -78,6 +93,26 @@ def verdict(findings: Findings) -> str:
     if gain.high < 0:
         return f"{opening} less well than a comparison of raw pixels does."
     return f"{opening} about as well as a comparison of raw pixels does: the difference may be chance."
+
+
+def maps_verdict(figures: FaithfulnessFigures) -> str:
+    """In a sentence by which measures the heat map is better than both maps that know nothing of the image."""
+
+    def is_better(measure: str) -> bool:
+        gains = [by_measure[measure] for by_measure in figures.gains.values()]
+        return all(gain.low > 0 if measure in MORE_IS_BETTER else gain.high < 0 for gain in gains)
+
+    better = [measure for measure in MEASURES if is_better(measure)]
+    if not better:
+        return "By no measure is the heat map better, beyond chance, than both maps that know nothing of the image."
+    rest = [measure for measure in MEASURES if measure not in better]
+    but = f"; by {_listed(rest)} it is not, or not beyond chance" if rest else ""
+    return f"By {_listed(better)} the heat map is better than both maps that know nothing of the image{but}."
+
+
+def _listed(measures: Sequence[str]) -> str:
+    names = ["ROAD" if measure == "road" else measure for measure in measures]
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def range_of(interval: Interval, decimals: int = 3) -> str:

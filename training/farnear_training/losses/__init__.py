@@ -1,6 +1,11 @@
 """Losses over the pairs of a batch, one a file: `loss(embeddings (B, D), labels (B,), generator)` gives a scalar.
 
-Where a loss has been put in one form by many hands, its defaults are those of pytorch-metric-learning.
+Where a loss has been put in one form by many hands, its defaults are those of pytorch-metric-learning; those of mn-pair
+are the paper's.
+
+`farnear train` minimises triplet unless told otherwise: of the seven, each at its defaults and at equal budget, it has
+the best mean rank by MAP@R on validation images of four sets (benchmarks/losses.py). On the test images it is level with
+the best or ahead, but on solar cells, where contrastive reaches 0.415 and triplet 0.403.
 """
 
 from farnear_training.losses.contrastive import ContrastiveLoss

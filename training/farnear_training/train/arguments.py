@@ -18,7 +18,7 @@ LOSSES = ("mn-pair", "n-pair", "info-nce", "supcon", "triplet", "contrastive", "
 MINING = ("random", "semi-hard", "hard")
 NETWORKS = ("mn-pair-cnn", "strided-cnn", "efficientnet-lite0")
 SAMPLERS = ("uniform", "class-balanced", "m-per-class")
-AUGMENTATIONS = ("none", "random-erasing", "flips-erasing", "pad-rotate-scale", "simclr")
+AUGMENTATIONS = ("none", "random-erasing", "flips-erasing", "pad-rotate-scale", "simclr", "simclr-mild")
 _LOSS_OPTIONS = ("temperature", "positive_weight", "m", "n", "margin", "mining")
 
 _DESCRIPTION = """\
@@ -95,7 +95,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_number(network, "--embedding-dim", 16, whole(2, 4096), "values in a vector")
 
     loss = parser.add_argument_group("loss", "A loss takes those of these options that it has; each has a default.")
-    loss.add_argument("--loss", choices=LOSSES, default="mn-pair", help="what is minimised (default: %(default)s)")
+    loss.add_argument(
+        "--loss",
+        choices=LOSSES,
+        default="triplet",
+        help="what is minimised; mn-pair is the paper's (default: %(default)s)",
+    )
     loss.add_argument("--temperature", metavar="T", type=float, help="lower looks harder at the nearest negatives")
     loss.add_argument("--positive-weight", metavar="V", type=float, help="share of the positives in mn-pair")
     for flag, what in (("--m", "positives"), ("--n", "negatives")):

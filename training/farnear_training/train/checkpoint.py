@@ -20,6 +20,7 @@ from farnear_training.data import Dataset
 from farnear_training.train.validation import Validation
 
 DESCRIPTION = "checkpoint.json"
+FORMAT = 1
 
 
 class ResumeError(ValueError):
@@ -46,18 +47,22 @@ def origin(settings: dict[str, Any], learned: Dataset, validation: Dataset | Non
 
 
 def save(folder: Path, checkpoint: Checkpoint, origin: dict[str, Any]) -> None:
-    """Writes the checkpoint, then removes the one before."""
+    """Writes the checkpoint, then removes the one before; raises OSError where that one stands, as on a full disk."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = folder / f"step-{checkpoint.step:08d}.safetensors"
     unfinished = tensors.with_suffix(".tmp")
     content = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
     content["losses"] = torch.tensor(checkpoint.losses, dtype=torch.float64)
-    safetensors.torch.save_file(content, unfinished)
+    try:
+        safetensors.torch.save_file(content, unfinished)
+    except safetensors.SafetensorError as error:
+        raise OSError(f"{folder}: the checkpoint of step {checkpoint.step} cannot be written ({error})") from error
     _put(unfinished, tensors)
     unfinished = folder / "checkpoint.tmp"
     history = [asdict(validation) for validation in checkpoint.history]
     unfinished.write_text(
-        json.dumps({**origin, "step": checkpoint.step, "history": history, "tensors": tensors.name}), "utf-8"
+        json.dumps({"format": FORMAT, **origin, "step": checkpoint.step, "history": history, "tensors": tensors.name}),
+        "utf-8",
     )
     _put(unfinished, folder / DESCRIPTION)
     for other in folder.glob("step-*"):
@@ -68,12 +73,18 @@ def save(folder: Path, checkpoint: Checkpoint, origin: dict[str, Any]) -> None:
 def load(folder: Path, origin: dict[str, Any]) -> Checkpoint | None:
     """The checkpoint in `folder`, its tensors on the CPU; None where there is none.
 
-    Raises ResumeError where it is damaged, or of another origin.
+    Raises ResumeError where it is damaged, of another version of Farnear, or of another origin.
     """
     if not (folder / DESCRIPTION).exists():
         return None
     try:
         description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        version = description.get("format")
+        if version != FORMAT or description["settings"].keys() != origin["settings"].keys():
+            raise ResumeError(
+                f"{folder}: was written by another version of Farnear (format {version}, here {FORMAT}); delete it to"
+                " start anew, or go on with that version"
+            )
         for field, now in origin["settings"].items():
             before = description["settings"][field]
             if before != now:
@@ -89,6 +100,7 @@ def load(folder: Path, origin: dict[str, Any]) -> Checkpoint | None:
         )
     except (
         OSError,
+        AttributeError,  # with KeyError and TypeError: JSON of another shape
         KeyError,
         TypeError,
         UnicodeDecodeError,

@@ -26,7 +26,7 @@ class TrainSettings:
         sampler: A key of SAMPLERS.
         images_per_class: M of the sampler m-per-class; None is its default.
         augmentation: A key of augment.PRESETS.
-        validate_every: Steps between validations; None validates never.
+        validate_every: Steps between validations, at most `iterations`; None validates never.
         patience: Validations in a row without a better MAP@R after which the run ends; the weights of the best one are
             kept. None runs to the last step and keeps its weights.
         seed: Decides the weights to start from, the batches, the augmentations and the pairs drawn.
@@ -75,6 +75,8 @@ class TrainSettings:
                 raise ValueError(f"{field}: {name!r}; allowed are {', '.join(names)}")
         if self.images_per_class is not None and self.sampler != "m-per-class":
             raise ValueError(f"images_per_class: {self.sampler} has none; allowed with the sampler m-per-class")
+        if self.validate_every is not None and self.validate_every > self.iterations:
+            raise ValueError(f"validate_every: {self.validate_every}; allowed is at most iterations, {self.iterations}")
         if self.patience is not None and self.validate_every is None:
             raise ValueError(f"patience: {self.patience}; allowed with validate_every, as it counts validations")
 
