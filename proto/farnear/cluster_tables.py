@@ -100,7 +100,7 @@ def suggestion_text(suggestion: EpsSuggestion, collection: str) -> str:
             f"how far the {min_samples} nearest of an item reach, itself counted, in map units",
             _curve(suggestion),
             "",
-            f"to use it: farnear recluster --collection {shlex.quote(collection)} --eps {suggestion.eps:.4g}{density}",
+            f"to use it: farnear recluster --collection {shlex.quote(collection)} --eps {suggestion.eps:g}{density}",
         )
     )
 

@@ -12,7 +12,7 @@ from farnear.command import RefusedError
 # A solar cell has no up or left, so mirrored ones are as real.
 _OPTIONS = (
     *("--name", "elpv", "--test-fraction", "0.3", "--augmentation", "flips-erasing"),
-    *("--learning-rate", "1e-3", "--temperature", "0.1"),
+    *("--loss", "mn-pair", "--temperature", "0.1", "--learning-rate", "1e-3"),
 )
 
 

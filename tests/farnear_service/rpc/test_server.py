@@ -196,7 +196,10 @@ async def test_bytes_that_are_no_request_are_refused_as_the_callers_mistake(serv
     assert service.metrics.registry.get_sample_value("farnear_requests_total", labels) == 2
     stream = service.channel.stream_stream("/farnear.v1.ItemsService/StreamUpsertItems")
     good = items.StreamUpsertItemsRequest(collection="cells", items=numbered(service, range(1)))
-    code, _ = await refused(stream(iter([good.SerializeToString(), b"no message"])).read())
+    under_way = stream(iter([good.SerializeToString(), b"no message"]))
+    first = items.StreamUpsertItemsResponse.FromString(await under_way.read())
+    assert [result.item_id for result in first.results] == ["n00"]
+    code, _ = await refused(under_way.read())
     assert code is Code.INVALID_ARGUMENT
 
 
