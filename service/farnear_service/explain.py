@@ -9,6 +9,7 @@ closed form, the bundle's graph gives the same maps without Torch (`Embedder`). 
 by nothing else.
 """
 
+import resource
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,11 +22,15 @@ from farnear_service.types import ByteArray, FloatArray
 
 
 class Explainer:
-    """The Torch program of one bundle, loaded on first use; one call runs at a time."""
+    """The Torch program of one bundle, loaded on first use; one call runs at a time.
 
-    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+    `loaded` is told by how many bytes the peak of the process's memory rose for it, Torch included where it is first.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int, loaded: Callable[[int], None] = lambda _: None) -> None:
         self._bundle = bundle
         self._threads = threads
+        self._loaded = loaded
         self._turn = threading.Lock()
         self._program: Any = None
 
@@ -62,6 +67,7 @@ class Explainer:
             path = self._bundle.torch_program
             if path is None:
                 raise PreconditionError(f"bundle {self._bundle.name!r}: has no explain.pt2 to explain with")
+            before = _peak_bytes()
             try:
                 import torch
             except ImportError as error:
@@ -73,4 +79,9 @@ class Explainer:
                 self._program = torch.export.load(path).module()
             except Exception as error:  # whatever its archive, its JSON or its weights make Torch raise
                 raise BundleError(f"bundle {self._bundle.name!r}: Torch does not load explain.pt2 ({error})") from error
+            self._loaded(_peak_bytes() - before)
         return self._program
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

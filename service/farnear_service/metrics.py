@@ -48,6 +48,11 @@ class Metrics:
             ["collection"],
             registry=self.registry,
         )
+        self.torch_bytes = Gauge(
+            "farnear_torch_bytes",
+            "Memory that Torch and the programs of bundles took for heat maps, 0 while none was loaded.",
+            registry=self.registry,
+        )
 
     def watch_queue(self, length: Callable[[], int], limit: int) -> None:
         """Reads the queue's length whenever it is asked for."""

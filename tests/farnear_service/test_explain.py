@@ -199,3 +199,25 @@ def test_the_service_does_not_import_torch() -> None:
     assert "farnear_service.explain" in loaded
     assert "onnxruntime" in loaded
     assert not [name for name in loaded if name.split(".")[0] in ("torch", "farnear_training")]
+
+
+def test_the_memory_that_torch_takes_is_told_once(explained_bundle: Path) -> None:
+    told = run_python(
+        """
+        import sys
+        from pathlib import Path
+
+        import numpy as np
+        from farnear_service.bundle import load_bundle
+        from farnear_service.explain import Explainer
+
+        told = []
+        explainer = Explainer(load_bundle(Path(sys.argv[1])), threads=1, loaded=told.append)
+        print(told)
+        for _ in range(2):
+            explainer.heatmaps([np.zeros((16, 16, 3), np.uint8)])
+        print(len(told), told[0] > 30_000_000)
+        """,
+        str(explained_bundle),
+    )
+    assert told.split("\n")[:2] == ["[]", "1 True"]

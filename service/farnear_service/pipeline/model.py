@@ -55,7 +55,7 @@ class Model:
         self._metrics = metrics
         self._embedder = Embedder(bundle, threads=settings.threads)
         log.info("bundle %r embeds with %s", bundle.name, self._embedder.provider)
-        explainer = Explainer(bundle, threads=settings.threads)
+        explainer = Explainer(bundle, threads=settings.threads, loaded=metrics.torch_bytes.inc)
         with_torch = settings.explain_with_torch
         graph, alone, pairs = self._embedder, bundle.closed_form, bundle.pair_closed_form
         self._heatmaps = graph.heatmaps if alone and not with_torch else explainer.heatmaps
