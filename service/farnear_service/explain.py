@@ -9,9 +9,10 @@ closed form, the bundle's graph gives the same maps without Torch (`Embedder`). 
 by nothing else.
 """
 
-import resource
+import os
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from farnear_service.types import ByteArray, FloatArray
 class Explainer:
     """The Torch program of one bundle, loaded on first use; one call runs at a time.
 
-    `loaded` is told by how many bytes the peak of the process's memory rose for it, Torch included where it is first.
+    `loaded` is told how many bytes of memory that took, Torch included where it is the first; 0 where Linux does not say.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int, loaded: Callable[[int], None] = lambda _: None) -> None:
@@ -67,7 +68,7 @@ class Explainer:
             path = self._bundle.torch_program
             if path is None:
                 raise PreconditionError(f"bundle {self._bundle.name!r}: has no explain.pt2 to explain with")
-            before = _peak_bytes()
+            before = _resident_bytes()
             try:
                 import torch
             except ImportError as error:
@@ -79,9 +80,13 @@ class Explainer:
                 self._program = torch.export.load(path).module()
             except Exception as error:  # whatever its archive, its JSON or its weights make Torch raise
                 raise BundleError(f"bundle {self._bundle.name!r}: Torch does not load explain.pt2 ({error})") from error
-            self._loaded(_peak_bytes() - before)
+            self._loaded(_resident_bytes() - before)
         return self._program
 
 
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # a system without Linux's files about processes
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
