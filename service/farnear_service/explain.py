@@ -25,7 +25,7 @@ from farnear_service.types import ByteArray, FloatArray
 class Explainer:
     """The Torch program of one bundle, loaded on first use; one call runs at a time.
 
-    `loaded` is told how many bytes of memory that took, Torch included where it is the first; 0 where Linux does not say.
+    `loaded` is told how many bytes of memory that took, Torch included where it is the first; 0 but on Linux.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int, loaded: Callable[[int], None] = lambda _: None) -> None:

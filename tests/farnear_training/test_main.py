@@ -243,7 +243,7 @@ def test_too_little_memory_is_told_with_what_needs_less(
 def test_a_model_no_better_than_pixels_is_told_so(
     iterations: str, told: bool, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [*QUICK, "--iterations", iterations, "--learning-rate", "1e-3"]
+    arguments = [*QUICK, "--loss", "mn-pair", "--iterations", iterations, "--learning-rate", "1e-3"]
     assert train(str(pack), "--out", str(tmp_path / "b"), *arguments) == 0
     evaluation = json.loads((tmp_path / "b" / "bundle.json").read_text())["evaluation"]
     assert (evaluation["map_at_r"] <= evaluation["raw_pixels"]["map_at_r"]) is told

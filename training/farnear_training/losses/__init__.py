@@ -4,8 +4,8 @@ Where a loss has been put in one form by many hands, its defaults are those of p
 are the paper's.
 
 `farnear train` minimises triplet unless told otherwise: of the seven, each at its defaults and at equal budget, it has
-the best mean rank by MAP@R on validation images of four sets (benchmarks/losses.py). On the test images it is level with
-the best or ahead, but on solar cells, where contrastive reaches 0.415 and triplet 0.403.
+the best mean rank by MAP@R on validation images of four sets (benchmarks/losses.py). On the test images it is level
+with the best or ahead, but on solar cells, where contrastive reaches 0.415 and triplet 0.403.
 """
 
 from farnear_training.losses.contrastive import ContrastiveLoss

@@ -42,6 +42,7 @@ examples:
   farnear train steel --out s.bundle --network efficientnet-lite0 --freeze-backbone --augmentation none \\
       --image-size 192 --embedding-dim 128 --loss supcon --learning-rate 1e-3 --iterations 200
           start from ImageNet: minutes without a GPU, and often the best with few images
+  farnear train bridges --out p.bundle --loss mn-pair --iterations 5000      the paper's settings, all of them
   farnear train sewer --out s.bundle --group-regex '^(run\\d+)_'      frames of one run stay on one side
   farnear train bridges --preview-augmentation changes.png --augmentation simclr      look, do not train
 
