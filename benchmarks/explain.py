@@ -3,8 +3,8 @@
 The paper's network, trained for a few steps and exported, by ONNX Runtime: a graph that gives the embedding alone, cut
 out of the bundle's (the baseline), the bundle's graph asked for the embedding, and for embedding and heat map in one
 call. By Torch: the service's fallback with `explain.pt2`, and pytorch-grad-cam with the same score at the same layer,
-where it is installed. The ways alternate round by round, so that a neighbour on the machine slows all alike; ratios are
-of one round, and their median counts.
+where it is installed. The ways take turns, each round beginning with another, so that a neighbour on the machine slows
+all alike; ratios are of one round, and their median counts.
 
 Before anything is timed, all must give the same maps: on every image at most 1e-4 of the map's maximum apart.
 """
@@ -100,7 +100,9 @@ def measure(path: Path, images: NDArray[np.uint8], arguments: argparse.Namespace
     for size in BATCHES:
         seconds = {name: np.empty(arguments.rounds) for name in ways}
         for number in range(-WARM_UP, arguments.rounds):
-            for name, way in ways.items():
+            for name in np.roll(list(ways), number):
+                way = ways[name]
+                way(images[:size])  # so that nobody pays for what the way before left in caches and threads
                 began = time.perf_counter()
                 for start in range(0, len(images), size):
                     way(images[start : start + size])

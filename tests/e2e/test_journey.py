@@ -85,6 +85,37 @@ def test_a_user_gets_every_answer_and_gets_it_again_after_a_restart(
     assert answers(restarted) == live
 
 
+def test_a_user_looks_into_the_clusters_and_changes_them(
+    surfaces: Path, bundle: Path, tmp_path: Path, start: Callable[..., Server]
+) -> None:
+    server = start(tmp_path / "data", [f"marks={bundle}"])
+    ask = ("--collection", "surfaces")
+    server.run("collections", "create", "surfaces", "--bundle", "marks")
+    server.run("index", surfaces, *ask)
+    server.run("recluster", *ask)
+    listed = server.run("clusters", "list", *ask, "--json").json()
+    largest = listed["clusters"][0]
+    whole = server.run("clusters", "get", str(largest["cluster"]), *ask, "--limit", "1000", "--json").json()
+    assert len(whole["member_item_ids"]) == largest["size"]
+    assert largest["medoid_item_id"] in whole["member_item_ids"]
+    found = server.run("clusters", "suggest", *ask, "--json").json()
+    changed = server.run("recluster", *ask, "--eps", str(found["eps"]), "--json").json()
+    assert changed["cluster_count"] == found["cluster_count"]
+    assert changed["map"]["version"] == listed["map"]["version"], "other settings on the same map"
+    with Client(server.address) as client:
+        first = next(iter(client.watch_clusters("surfaces", from_start=True)))
+        newest = next(batch for batch in client.watch_clusters("surfaces", from_start=True) if batch.events)
+    assert first.events == ()
+    assert {event.change.value for event in newest.events} >= {"born"}
+    out = tmp_path / "report"
+    assert server.run("clusters", "report", *ask, "--out", out).code == 0
+    page = (out / "index.html").read_text()
+    assert f"{2 * COUNT}" in page
+    for name in ("map-by-class.png", "map-by-cluster.png"):
+        with Image.open(out / name) as picture:
+            assert np.asarray(picture.convert("RGB")).std() > 0
+
+
 def has_torch(server: Server) -> bool:
     """Whether the server's process has loaded Torch."""
     return "libtorch" in Path(f"/proc/{server.process.pid}/maps").read_text()

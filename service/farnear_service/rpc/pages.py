@@ -61,10 +61,13 @@ def event_start(token: str, *, from_start: bool) -> int | None:
     """The number of the event behind which a feed begins; None for the present moment."""
     if not token:
         return 0 if from_start else None
-    text = page_start(token) or ""
+    try:
+        text = page_start(token) or ""
+    except InvalidError:
+        text = ""
     number = text.removeprefix("event ")
     if number == text or not number.isdecimal() or len(number) > 18:
-        raise InvalidError("resume_token: is no resume_token of WatchClusters; allowed is one as it came, or none")
+        raise InvalidError(f"resume_token: {token!r}; allowed is a resume_token of WatchClusters as it came, or none")
     return int(number)
 
 

@@ -204,7 +204,9 @@ async def test_what_happens_to_clusters_is_told_as_it_happens(service: Service, 
     assert len(later) < len(whole)
     for token in ("%", "OTk5", "ZXZlbnQgLTE="):
         bad = watch(clusters.WatchClustersRequest(collection="cells", resume_token=token))
-        assert (await refused(bad.read()))[0] is Code.INVALID_ARGUMENT
+        code, found = await refused(bad.read())
+        assert code is Code.INVALID_ARGUMENT
+        assert found.startswith(f"resume_token: '{token}'")
 
 
 async def test_a_feed_ends_when_its_collection_is_deleted(service: Service, quick_maps: None) -> None:
