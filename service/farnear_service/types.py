@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,11 +197,11 @@ class Explanation:
     other_item_id: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hit:
+class Hit(NamedTuple):
     """One answer of a search: `similarity` is the cosine, in [-1, 1].
 
     `explanation` is set where heat maps were asked for: the hit's with the query's as the other side, or a refusal.
+    A tuple, because a batch makes thousands of them: as frozen dataclasses they took longer than the search.
     """
 
     key: int

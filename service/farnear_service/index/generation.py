@@ -91,13 +91,12 @@ class Generation:
         rows = ranking.rows
         return Hits(
             hits=tuple(
-                Hit(key=key, item_id=item_id, label=label, similarity=similarity)
-                for key, item_id, label, similarity in zip(
+                map(
+                    Hit,
                     self.keys[rows].tolist(),
                     ranking.item_ids,
                     self.columns.labels(rows),
                     ranking.similarities.tolist(),
-                    strict=True,
                 )
             ),
             certificate=certificate,

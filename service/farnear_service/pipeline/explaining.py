@@ -231,7 +231,7 @@ def _with_explanations(result: SearchResult, turn: Iterator[Explanation | Servic
     def explained(hits: Hits | None) -> Hits | None:
         if hits is None:
             return None
-        return replace(hits, hits=tuple(replace(hit, explanation=next(turn)) for hit in hits.hits))
+        return replace(hits, hits=tuple(hit._replace(explanation=next(turn)) for hit in hits.hits))
 
     return replace(result, similar=explained(result.similar), divergent=explained(result.divergent))
 

@@ -436,7 +436,7 @@ def _answer(live: LiveCollection, result: SearchResult, subject: Subject, k: int
 
 def _on_map(live: LiveCollection, hit: Hit) -> Hit:
     cluster = live.map.cluster_of(hit.key)
-    return hit if cluster is None else replace(hit, cluster=cluster)
+    return hit if cluster is None else hit._replace(cluster=cluster)
 
 
 def _last(found: Hits | None, before: Position | None) -> Position | None:

@@ -40,10 +40,10 @@ def test_heat_maps_of_hits() -> None:
     plain, alone, pair, tied, refused = hit_messages(
         [
             hit,
-            Hit(**vars(hit) | {"explanation": Explanation(heatmap=own)}),
-            Hit(**vars(hit) | {"explanation": Explanation(heatmap=own, other_heatmap=other, similarity=0.5)}),
-            Hit(**vars(hit) | {"explanation": Explanation(heatmap=own, other_heatmap=other, cluster=0)}),
-            Hit(**vars(hit) | {"explanation": PreconditionError("item_id: not kept")}),
+            hit._replace(explanation=Explanation(heatmap=own)),
+            hit._replace(explanation=Explanation(heatmap=own, other_heatmap=other, similarity=0.5)),
+            hit._replace(explanation=Explanation(heatmap=own, other_heatmap=other, cluster=0)),
+            hit._replace(explanation=PreconditionError("item_id: not kept")),
         ]
     )
     fields = ("heatmap", "query_heatmap", "heatmap_error")

@@ -18,7 +18,7 @@ OWN = "heatmap"
 def judge(graph: Graph, images_NHW3: NDArray[np.uint8], settings: Settings) -> FaithfulnessFigures:
     """What becomes of the embeddings of RGB images, uint8, as pixels go in the order of each contender's map.
 
-    At 160 x 160 px an image takes about a second on one core, most of it in ROAD.
+    At 160 x 160 px an image takes 0.6 s on one core with the paper's network, nearly half of it to fill pixels in.
     """
     height, width = images_NHW3.shape[1:3]
     maps = contenders(graph.heatmaps(images_NHW3), height, width, settings.seed)
