@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from farnear_service.dbscan import NOISE, PlaneDbscan
 from farnear_service.errors import NotFoundError
@@ -121,6 +120,8 @@ def suggestion(view: ClusterView, settings: MapSettings) -> Suggestion:
 
     The knee is where the curve of ascending distances lies farthest below the straight line between its ends.
     """
+    from scipy.spatial import cKDTree
+
     points, k = view.snapshot.points, min(settings.min_samples, len(view.snapshot.keys))
     tree = cKDTree(points)
     distances = np.concatenate(
@@ -185,12 +186,16 @@ def _classes(labels: list[str]) -> tuple[tuple[str, int], ...]:
 
 
 def _density(view: ClusterView, cores: NDArray[np.int64]) -> float:
+    from scipy.spatial import cKDTree
+
     points, eps = view.snapshot.points, view.settings.eps
     counts = cKDTree(points).query_ball_point(points[cores], eps, return_length=True)
     return float(np.mean(counts) / (np.pi * eps * eps))
 
 
 def _nearest(view: ClusterView, cluster: int) -> tuple[tuple[int, float], ...]:
+    from scipy.spatial import cKDTree
+
     now = view.snapshot
     mine = cKDTree(now.points[now.core & (now.labels == cluster)])
     others = np.flatnonzero(now.core & (now.labels != cluster))

@@ -205,12 +205,11 @@ class LivingMap:
             try:
                 if not self._loaded:
                     await asyncio.to_thread(self._load)
-                while True:
+                left = True
+                while left:  # what comes meanwhile gathers for the next round
                     removed, self._removed = self._removed, set()
-                    await asyncio.to_thread(self._step, removed)
+                    left = await asyncio.to_thread(self._step, removed)
                     self._tell()
-                    if not self._is_behind():
-                        break
             except Exception:
                 log.exception("map of collection %r: new items could not be placed", self._record.name)
                 self._removed = None
@@ -287,12 +286,15 @@ class LivingMap:
         start = int(np.searchsorted(now.keys, key, side="right"))
         return start + np.flatnonzero(now.live[start:]), now
 
-    def _step(self, removed: set[int] | None) -> None:
-        """Takes up to `PLACED_AT_ONCE` new items into the clusters, and `removed` ones out; None: find out which."""
+    def _step(self, removed: set[int] | None) -> bool:
+        """Takes up to `PLACED_AT_ONCE` new items into the clusters, and `removed` ones out; None: find out which.
+
+        Returns whether more new items were there.
+        """
         with self._turn:
             view = self._clusters.view
             if view is None or self._ended:
-                return
+                return False
             if removed is None:
                 now = self._index.now()
                 gone = np.setdiff1d(view.snapshot.keys, now.keys[now.live], assume_unique=True)
@@ -300,9 +302,10 @@ class LivingMap:
             else:
                 gone = np.array(sorted(removed), np.int64)
             rows, now = self._rows_behind(self._placed_through)
-            rows = rows[:PLACED_AT_ONCE] if self._fitted is not None else rows[:0]
+            rows = rows if self._fitted is not None else rows[:0]
+            rows, left = rows[:PLACED_AT_ONCE], len(rows) > PLACED_AT_ONCE
             if not len(rows) and not len(gone):
-                return
+                return False
             vectors = now.vectors[rows]
             with self._metrics.stage("map_place"):
                 positions = np.empty((0, 2)) if self._fitted is None else self._fitted.place(vectors)
@@ -311,6 +314,7 @@ class LivingMap:
                 self._placed_through = int(now.keys[rows[-1]])
                 assert self._fitted is not None
                 self._drift.judge(self._fitted, vectors)
+            return left
 
     async def _recluster(self, settings: MapSettings) -> MapState:
         def run() -> None:
