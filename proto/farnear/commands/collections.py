@@ -131,8 +131,8 @@ def _activate(arguments: argparse.Namespace) -> int:
                     bar.update(state.activation.done_count - bar.n)
     if move is not None and state.bundle_digest != move.bundle_digest:
         raise RefusedError(
-            f"{arguments.collection} is still under {state.bundle}: the move to {arguments.bundle} came to no end; "
-            "the service's log says why"
+            f"{arguments.collection} is still under {state.bundle}: the move to {arguments.bundle} came to no end"
+            + (f" ({state.activation_error})" if state.activation_error else "; the service's log says why")
         )
     show(arguments.json, collection_json(state), collection_table([state]))
     return 0

@@ -40,6 +40,7 @@ class Collection:
         attributes: The types of the attributes by name, as declared or as the first item that had one made it.
         index: How it is searched.
         activation: The move to another bundle that is under way; None unless one is.
+        activation_error: Why the last move came to no end; empty where it did, and after a restart of the service.
     """
 
     name: str
@@ -52,3 +53,4 @@ class Collection:
     attributes: Mapping[str, AttributeType] = field(hash=False)
     index: IndexSettings
     activation: Activation | None
+    activation_error: str = ""

@@ -26,7 +26,7 @@ from farnear.v1 import types_pb2 as farnear_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x61rnear/v1/collections.proto\x12\nfarnear.v1\x1a\x16\x66\x61rnear/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"K\n\rIndexSettings\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.farnear.v1.IndexKind\x12\x15\n\rtarget_recall\x18\x02 \x01(\x01\"[\n\nActivation\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x12\n\ndone_count\x18\x03 \x01(\x03\x12\x12\n\nitem_count\x18\x04 \x01(\x03\"\xb2\x03\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x15\n\rbundle_digest\x18\x03 \x01(\t\x12\x12\n\nitem_count\x18\x04 \x01(\x03\x12\x15\n\rembedding_dim\x18\x05 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fimage_retention\x18\x07 \x01(\x0e\x32\x1a.farnear.v1.ImageRetention\x12:\n\nattributes\x18\x08 \x03(\x0b\x32&.farnear.v1.Collection.AttributesEntry\x12(\n\x05index\x18\t \x01(\x0b\x32\x19.farnear.v1.IndexSettings\x12*\n\nactivation\x18\n \x01(\x0b\x32\x16.farnear.v1.Activation\x1aL\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0e\x32\x19.farnear.v1.AttributeType:\x02\x38\x01\"\xad\x02\n\x17\x43reateCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x33\n\x0fimage_retention\x18\x03 \x01(\x0e\x32\x1a.farnear.v1.ImageRetention\x12G\n\nattributes\x18\x04 \x03(\x0b\x32\x33.farnear.v1.CreateCollectionRequest.AttributesEntry\x12(\n\x05index\x18\x05 \x01(\x0b\x32\x19.farnear.v1.IndexSettings\x1aL\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0e\x32\x19.farnear.v1.AttributeType:\x02\x38\x01\"F\n\x18\x43reateCollectionResponse\x12*\n\ncollection\x18\x01 \x01(\x0b\x32\x16.farnear.v1.Collection\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x15GetCollectionResponse\x12*\n\ncollection\x18\x01 \x01(\x0b\x32\x16.farnear.v1.Collection\"?\n\x16ListCollectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x17ListCollectionsResponse\x12+\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x16.farnear.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x15\x41\x63tivateBundleRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\"D\n\x16\x41\x63tivateBundleResponse\x12*\n\ncollection\x18\x01 \x01(\x0b\x32\x16.farnear.v1.Collection\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x18\x44\x65leteCollectionResponse\x12\x1a\n\x12\x64\x65leted_item_count\x18\x01 \x01(\x03*\x88\x01\n\x0eImageRetention\x12\x1f\n\x1bIMAGE_RETENTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18IMAGE_RETENTION_ORIGINAL\x10\x01\x12\x18\n\x14IMAGE_RETENTION_NONE\x10\x02\x12\x1d\n\x19IMAGE_RETENTION_THUMBNAIL\x10\x03*X\n\tIndexKind\x12\x1a\n\x16INDEX_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fINDEX_KIND_FLAT\x10\x01\x12\x1a\n\x16INDEX_KIND_APPROXIMATE\x10\x02\x32\xdd\x03\n\x12\x43ollectionsService\x12]\n\x10\x43reateCollection\x12#.farnear.v1.CreateCollectionRequest\x1a$.farnear.v1.CreateCollectionResponse\x12T\n\rGetCollection\x12 .farnear.v1.GetCollectionRequest\x1a!.farnear.v1.GetCollectionResponse\x12Z\n\x0fListCollections\x12\".farnear.v1.ListCollectionsRequest\x1a#.farnear.v1.ListCollectionsResponse\x12W\n\x0e\x41\x63tivateBundle\x12!.farnear.v1.ActivateBundleRequest\x1a\".farnear.v1.ActivateBundleResponse\x12]\n\x10\x44\x65leteCollection\x12#.farnear.v1.DeleteCollectionRequest\x1a$.farnear.v1.DeleteCollectionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x61rnear/v1/collections.proto\x12\nfarnear.v1\x1a\x16\x66\x61rnear/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"K\n\rIndexSettings\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.farnear.v1.IndexKind\x12\x15\n\rtarget_recall\x18\x02 \x01(\x01\"[\n\nActivation\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x12\n\ndone_count\x18\x03 \x01(\x03\x12\x12\n\nitem_count\x18\x04 \x01(\x03\"\xcc\x03\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x15\n\rbundle_digest\x18\x03 \x01(\t\x12\x12\n\nitem_count\x18\x04 \x01(\x03\x12\x15\n\rembedding_dim\x18\x05 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fimage_retention\x18\x07 \x01(\x0e\x32\x1a.farnear.v1.ImageRetention\x12:\n\nattributes\x18\x08 \x03(\x0b\x32&.farnear.v1.Collection.AttributesEntry\x12(\n\x05index\x18\t \x01(\x0b\x32\x19.farnear.v1.IndexSettings\x12*\n\nactivation\x18\n \x01(\x0b\x32\x16.farnear.v1.Activation\x12\x18\n\x10\x61\x63tivation_error\x18\x0b \x01(\t\x1aL\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0e\x32\x19.farnear.v1.AttributeType:\x02\x38\x01\"\xad\x02\n\x17\x43reateCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x33\n\x0fimage_retention\x18\x03 \x01(\x0e\x32\x1a.farnear.v1.ImageRetention\x12G\n\nattributes\x18\x04 \x03(\x0b\x32\x33.farnear.v1.CreateCollectionRequest.AttributesEntry\x12(\n\x05index\x18\x05 \x01(\x0b\x32\x19.farnear.v1.IndexSettings\x1aL\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0e\x32\x19.farnear.v1.AttributeType:\x02\x38\x01\"F\n\x18\x43reateCollectionResponse\x12*\n\ncollection\x18\x01 \x01(\x0b\x32\x16.farnear.v1.Collection\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x15GetCollectionResponse\x12*\n\ncollection\x18\x01 \x01(\x0b\x32\x16.farnear.v1.Collection\"?\n\x16ListCollectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x17ListCollectionsResponse\x12+\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x16.farnear.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x15\x41\x63tivateBundleRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\"D\n\x16\x41\x63tivateBundleResponse\x12*\n\ncollection\x18\x01 \x01(\x0b\x32\x16.farnear.v1.Collection\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x18\x44\x65leteCollectionResponse\x12\x1a\n\x12\x64\x65leted_item_count\x18\x01 \x01(\x03*\x88\x01\n\x0eImageRetention\x12\x1f\n\x1bIMAGE_RETENTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18IMAGE_RETENTION_ORIGINAL\x10\x01\x12\x18\n\x14IMAGE_RETENTION_NONE\x10\x02\x12\x1d\n\x19IMAGE_RETENTION_THUMBNAIL\x10\x03*X\n\tIndexKind\x12\x1a\n\x16INDEX_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fINDEX_KIND_FLAT\x10\x01\x12\x1a\n\x16INDEX_KIND_APPROXIMATE\x10\x02\x32\xdd\x03\n\x12\x43ollectionsService\x12]\n\x10\x43reateCollection\x12#.farnear.v1.CreateCollectionRequest\x1a$.farnear.v1.CreateCollectionResponse\x12T\n\rGetCollection\x12 .farnear.v1.GetCollectionRequest\x1a!.farnear.v1.GetCollectionResponse\x12Z\n\x0fListCollections\x12\".farnear.v1.ListCollectionsRequest\x1a#.farnear.v1.ListCollectionsResponse\x12W\n\x0e\x41\x63tivateBundle\x12!.farnear.v1.ActivateBundleRequest\x1a\".farnear.v1.ActivateBundleResponse\x12]\n\x10\x44\x65leteCollection\x12#.farnear.v1.DeleteCollectionRequest\x1a$.farnear.v1.DeleteCollectionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,40 +37,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COLLECTION_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_CREATECOLLECTIONREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_CREATECOLLECTIONREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_IMAGERETENTION']._serialized_start=1582
-  _globals['_IMAGERETENTION']._serialized_end=1718
-  _globals['_INDEXKIND']._serialized_start=1720
-  _globals['_INDEXKIND']._serialized_end=1808
+  _globals['_IMAGERETENTION']._serialized_start=1608
+  _globals['_IMAGERETENTION']._serialized_end=1744
+  _globals['_INDEXKIND']._serialized_start=1746
+  _globals['_INDEXKIND']._serialized_end=1834
   _globals['_INDEXSETTINGS']._serialized_start=101
   _globals['_INDEXSETTINGS']._serialized_end=176
   _globals['_ACTIVATION']._serialized_start=178
   _globals['_ACTIVATION']._serialized_end=269
   _globals['_COLLECTION']._serialized_start=272
-  _globals['_COLLECTION']._serialized_end=706
-  _globals['_COLLECTION_ATTRIBUTESENTRY']._serialized_start=630
-  _globals['_COLLECTION_ATTRIBUTESENTRY']._serialized_end=706
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=709
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=1010
-  _globals['_CREATECOLLECTIONREQUEST_ATTRIBUTESENTRY']._serialized_start=630
-  _globals['_CREATECOLLECTIONREQUEST_ATTRIBUTESENTRY']._serialized_end=706
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=1012
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=1082
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=1084
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=1120
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=1122
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=1189
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=1191
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=1254
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=1256
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=1351
-  _globals['_ACTIVATEBUNDLEREQUEST']._serialized_start=1353
-  _globals['_ACTIVATEBUNDLEREQUEST']._serialized_end=1412
-  _globals['_ACTIVATEBUNDLERESPONSE']._serialized_start=1414
-  _globals['_ACTIVATEBUNDLERESPONSE']._serialized_end=1482
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=1484
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=1523
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=1525
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=1579
-  _globals['_COLLECTIONSSERVICE']._serialized_start=1811
-  _globals['_COLLECTIONSSERVICE']._serialized_end=2288
+  _globals['_COLLECTION']._serialized_end=732
+  _globals['_COLLECTION_ATTRIBUTESENTRY']._serialized_start=656
+  _globals['_COLLECTION_ATTRIBUTESENTRY']._serialized_end=732
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=735
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=1036
+  _globals['_CREATECOLLECTIONREQUEST_ATTRIBUTESENTRY']._serialized_start=656
+  _globals['_CREATECOLLECTIONREQUEST_ATTRIBUTESENTRY']._serialized_end=732
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=1038
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=1108
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=1110
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=1146
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=1148
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=1215
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=1217
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=1280
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=1282
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=1377
+  _globals['_ACTIVATEBUNDLEREQUEST']._serialized_start=1379
+  _globals['_ACTIVATEBUNDLEREQUEST']._serialized_end=1438
+  _globals['_ACTIVATEBUNDLERESPONSE']._serialized_start=1440
+  _globals['_ACTIVATEBUNDLERESPONSE']._serialized_end=1508
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=1510
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=1549
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=1551
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=1605
+  _globals['_COLLECTIONSSERVICE']._serialized_start=1837
+  _globals['_COLLECTIONSSERVICE']._serialized_end=2314
 # @@protoc_insertion_point(module_scope)

@@ -170,6 +170,7 @@ class Collection(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     ACTIVATION_FIELD_NUMBER: _builtins.int
+    ACTIVATION_ERROR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique in the service; 1 to 64 of a-z, A-Z, 0-9, '_', '-', '.', starting with a letter or digit."""
     bundle: _builtins.str
@@ -182,6 +183,8 @@ class Collection(_message.Message):
     """Length D of the vectors."""
     image_retention: Global___ImageRetention.ValueType
     """What is kept of the images."""
+    activation_error: _builtins.str
+    """Why the last activation came to no end; empty where it did, where another one has begun, and after a restart of the service."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the collection was made."""
@@ -211,10 +214,11 @@ class Collection(_message.Message):
         attributes: _abc.Mapping[_builtins.str, _types_pb2.AttributeType.ValueType] | None = ...,
         index: Global___IndexSettings | None = ...,
         activation: Global___Activation | None = ...,
+        activation_error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "create_time", b"create_time", "index", b"index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "attributes", b"attributes", "bundle", b"bundle", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "embedding_dim", b"embedding_dim", "image_retention", b"image_retention", "index", b"index", "item_count", b"item_count", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "activation_error", b"activation_error", "attributes", b"attributes", "bundle", b"bundle", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "embedding_dim", b"embedding_dim", "image_retention", b"image_retention", "index", b"index", "item_count", b"item_count", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -217,7 +217,7 @@ class SearchRequest(_message.Message):
     collection: _builtins.str
     direction: Global___Direction.ValueType
     k: _builtins.int
-    """Hits in each list, 1 to 1,000; 0 is refused. Fewer come where the collection is smaller."""
+    """Hits in each list, 1 to 1,000, and for all queries together at most 100,000; 0 is refused. Fewer come where the collection is smaller."""
     page_token: _builtins.str
     """The next_page_token of the page before, with the same query, direction and filter; empty for the first page. Pages go on
     behind the last hit, whatever was written in between. With one query only.

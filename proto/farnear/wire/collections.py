@@ -63,6 +63,7 @@ def read_collection(message: collections_pb2.Collection) -> Collection:
         attributes=read_types(message.attributes),
         index=_read_index(message.index),
         activation=_read_activation(message.activation) if message.HasField("activation") else None,
+        activation_error=message.activation_error,
     )
 
 

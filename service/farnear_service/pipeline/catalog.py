@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from farnear_service.bundle import Bundle, adopt_bundle, load_bundle
 from farnear_service.dbscan import warm_up as warm_up_clusters
-from farnear_service.errors import InvalidError, NotFoundError, OverloadedError, PreconditionError
+from farnear_service.errors import InvalidError, NotFoundError, OverloadedError, PreconditionError, ServiceError
 from farnear_service.filters import check_schema
 from farnear_service.index import warm_up
 from farnear_service.maps import MapSettings
@@ -52,6 +52,7 @@ class Catalog:
         self._upkeep: dict[str, asyncio.Task[None]] = {}
         self._activations: dict[str, asyncio.Task[None]] = {}
         self._swapping: dict[str, Activation] = {}
+        self._failed_moves: dict[str, str] = {}
         self._writes: set[asyncio.Task[Any]] = set()
         self._fitting = asyncio.Semaphore(1)
         metrics.watch_queue(lambda: sum(model.waiting for model in self._models.values()), settings.model.max_waiting)
@@ -150,12 +151,17 @@ class Catalog:
                 live.record, bundle_name=bundle, bundle_digest=target.digest, dim=target.dim
             )
         )
+        self._failed_moves.pop(name, None)
         self._go_on_with_activation(live.record)
         return live.record
 
     def activation(self, name: str) -> Activation | None:
         """The move of a collection to another bundle that is under way, until the new one answers."""
         return self._swapping.get(name) or self.store.activation(self.live(name).record)
+
+    def activation_error(self, name: str) -> str:
+        """Why the last move of a collection failed since the start; empty where it did not."""
+        return self._failed_moves.get(name, "")
 
     def _served(self, name: str) -> Bundle:
         if name not in self._bundles:
@@ -199,6 +205,7 @@ class Catalog:
         deleted = NotFoundError(f"collection: {name!r} was deleted")
         count = await live.end(lambda: self.store.delete_collection(live.record), deleted)
         await self._retire(name)
+        self._failed_moves.pop(name, None)
         self._metrics.forget(name)
         await asyncio.to_thread(self._map_path(live.record).unlink, missing_ok=True)
         return count
@@ -215,7 +222,9 @@ class Catalog:
         try:
             await embed_anew(self.store, live.record, model)
             await self.finish(self._swap(live, model, activation))
-        except Exception:
+        except Exception as error:
+            told = str(error) if isinstance(error, ServiceError) else "the service failed; its log says why"
+            self._failed_moves[name] = f"bundle: {activation.bundle_name!r}: {told}"
             log.exception("collection %r: could not be moved to bundle %r", name, activation.bundle_name)
             await asyncio.to_thread(self.store.end_activation, live.record)
             live.moving = False

@@ -65,6 +65,7 @@ class Limits:
 
     max_k: int = 1000
     max_queries: int = 1000
+    max_hits: int = 100_000
     max_upserts: int = 1000
     max_deletes: int = 10_000
     max_explained: int = 100
@@ -178,6 +179,10 @@ class Pipeline:
         live = self.catalog.live(name)
         _check_count("queries", len(queries), self.limits.max_queries)
         self._check_k(k)
+        if len(queries) * k > self.limits.max_hits:
+            raise InvalidError(
+                f"k: is {k} for {len(queries)} queries; allowed are at most {self.limits.max_hits} hits in all"
+            )
         if behind is not None and len(queries) > 1:
             raise InvalidError(f"page_token: came with {len(queries)} queries; allowed is one")
         if where is not None:

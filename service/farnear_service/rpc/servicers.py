@@ -51,30 +51,31 @@ class Collections(collections_pb2_grpc.CollectionsServiceServicer):
     async def GetCollection(
         self, request: collections_pb2.GetCollectionRequest, context: Context
     ) -> collections_pb2.GetCollectionResponse:
-        catalog = self._pipeline.catalog
-        entry, activation = catalog.collection(request.name), catalog.activation(request.name)
-        return collections_pb2.GetCollectionResponse(collection=wire.collection_message(*entry, activation))
+        return collections_pb2.GetCollectionResponse(collection=self._collection(request.name))
 
     async def ActivateBundle(
         self, request: collections_pb2.ActivateBundleRequest, context: Context
     ) -> collections_pb2.ActivateBundleResponse:
-        catalog = self._pipeline.catalog
-        await catalog.activate(request.collection, request.bundle)
-        entry, activation = catalog.collection(request.collection), catalog.activation(request.collection)
-        return collections_pb2.ActivateBundleResponse(collection=wire.collection_message(*entry, activation))
+        await self._pipeline.catalog.activate(request.collection, request.bundle)
+        return collections_pb2.ActivateBundleResponse(collection=self._collection(request.collection))
 
     async def ListCollections(
         self, request: collections_pb2.ListCollectionsRequest, context: Context
     ) -> collections_pb2.ListCollectionsResponse:
         size = pages.page_size(request.page_size, default=100, limit=1000)
         after = pages.page_start(request.page_token)
-        entries = [entry for entry in self._pipeline.catalog.collections() if after is None or entry[0].name > after]
-        page = entries[:size]
+        records = [record for record, _ in self._pipeline.catalog.collections()]
+        names = [record.name for record in records if after is None or record.name > after]
+        page = names[:size]
         return collections_pb2.ListCollectionsResponse(
-            collections=[
-                wire.collection_message(*entry, self._pipeline.catalog.activation(entry[0].name)) for entry in page
-            ],
-            next_page_token=pages.page_token(page[-1][0].name) if len(entries) > size else "",
+            collections=[self._collection(name) for name in page],
+            next_page_token=pages.page_token(page[-1]) if len(names) > size else "",
+        )
+
+    def _collection(self, name: str) -> collections_pb2.Collection:
+        catalog = self._pipeline.catalog
+        return wire.collection_message(
+            *catalog.collection(name), catalog.activation(name), catalog.activation_error(name)
         )
 
     async def DeleteCollection(

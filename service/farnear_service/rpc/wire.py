@@ -197,7 +197,7 @@ def interaction_message(record: Interaction) -> recommend_pb2.Interaction:
 
 
 def collection_message(
-    record: Collection, item_count: int, activation: Activation | None = None
+    record: Collection, item_count: int, activation: Activation | None = None, activation_error: str = ""
 ) -> collections_pb2.Collection:
     """A collection."""
     return collections_pb2.Collection(
@@ -221,6 +221,7 @@ def collection_message(
             done_count=activation.done_count,
             item_count=activation.item_count,
         ),
+        activation_error=activation_error,
     )
 
 

@@ -26,6 +26,7 @@ COLLECTION = {
     "attributes": {},
     "index": {"kind": "flat", "target_recall": 0.99},
     "activation": None,
+    "activation_error": "",
 }
 
 
@@ -117,7 +118,7 @@ def test_a_move_that_comes_to_no_end_is_told(
     service.activation_fails = True
     assert farnear("activate", cells, "toy-2") == 1
     assert capsys.readouterr().err == (
-        "farnear: cells is still under toy: the move to toy-2 came to no end; the service's log says why\n"
+        "farnear: cells is still under toy: the move to toy-2 came to no end (store: the disk is full)\n"
     )
     client.activate_bundle(cells, "toy-2")
     assert farnear("activate", cells, "toy") == 1

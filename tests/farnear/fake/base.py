@@ -39,6 +39,7 @@ class StoredCollection:
     perplexity: float = 30.0
     events: list[clusters_pb2.ClusterEvent] = field(default_factory=list)
     activation: collections_pb2.Activation | None = None
+    activation_error: str = ""
 
 
 class EntryError(Exception):

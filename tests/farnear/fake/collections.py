@@ -61,7 +61,9 @@ class FakeCollections(FakeBase):
             activation.done_count = min(activation.item_count, activation.done_count + activation.item_count // 2)
             return
         stored.activation = None
-        if not self.activation_fails:
+        if self.activation_fails:
+            stored.activation_error = "store: the disk is full"
+        else:
             stored.bundle = activation.bundle
 
     def _check_bundle(self, bundle: str, context: Any) -> None:
@@ -83,4 +85,5 @@ class FakeCollections(FakeBase):
             attributes=stored.attributes,  # type: ignore[arg-type]  # an enum's numbers
             index=stored.index,
             activation=stored.activation,
+            activation_error=stored.activation_error,
         )

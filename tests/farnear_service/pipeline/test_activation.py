@@ -150,8 +150,10 @@ async def test_a_move_that_fails_leaves_the_collection(
                 while pipeline.catalog.activation("cells") is not None:  # noqa: ASYNC110 - it has no event
                     await asyncio.sleep(0.002)
         assert "could not be moved to bundle 'wide'" in caplog.text
+        assert pipeline.catalog.activation_error("cells") == "bundle: 'wide': image: no direction"
         assert await all_hits(pipeline, "cells", make_picture(50)) == before
         await pipeline.catalog.activate("cells", "wide")
+        assert pipeline.catalog.activation_error("cells") == ""
         await swapped(pipeline, "wide")
 
 

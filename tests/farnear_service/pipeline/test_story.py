@@ -238,7 +238,9 @@ async def test_a_batch_of_bad_items_alone_stores_nothing(opened: Opened) -> None
 
 
 async def test_the_sizes_of_batches_are_limited(opened: Opened) -> None:
-    async with opened(limits=Limits(max_upserts=3, max_deletes=2, max_queries=2, max_explained=1)) as pipeline:
+    async with opened(
+        limits=Limits(max_upserts=3, max_deletes=2, max_queries=2, max_explained=1, max_hits=5)
+    ) as pipeline:
         await made(pipeline)
         items = scattered(pipeline, 4)
         query = ItemRef(item_id="v000")
@@ -249,6 +251,10 @@ async def test_the_sizes_of_batches_are_limited(opened: Opened) -> None:
             (pipeline.delete_items("cells", []), "item_ids: has 0 entries"),
             (pipeline.search("cells", [query] * 3, Direction.BOTH, 1), "queries: has 3 entries"),
             (pipeline.search("cells", [], Direction.BOTH, 1), "queries: has 0 entries"),
+            (
+                pipeline.search("cells", [query] * 2, Direction.BOTH, 3),
+                "k: is 3 for 2 queries; allowed are at most 5 hits",
+            ),
             (pipeline.explain("cells", [query] * 2), "queries: has 2 entries"),
         ):
             with pytest.raises(InvalidError, match=told):
