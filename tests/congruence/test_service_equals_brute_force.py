@@ -164,6 +164,22 @@ class Service:
         for item_id, label, vector, attributes in batch:
             self.known[item_id] = (label, unit_vector("", np.array(vector, np.float32), 4), attributes)
 
+    def learn_of_all(self, pipeline: Pipeline, batches: list[list[Any]]) -> None:
+        """Of calls under way at one time none is the later; of what they say of an item one stands, whole."""
+        store, record = pipeline.catalog.store, pipeline.catalog.live("cells").record
+        said: dict[str, list[Any]] = {}
+        for batch in batches:
+            self.learn(batch)
+            for item_id in {row[0] for row in batch}:
+                said.setdefault(item_id, []).append(self.known[item_id])
+        for item_id, candidates in said.items():
+            item, (_, vector) = store.item(record, item_id), store.vector(record, item_id)
+            self.known[item_id] = next(
+                one
+                for one in candidates
+                if (one[0], dict(one[2])) == (item.label, dict(item.attributes)) and np.array_equal(one[1], vector)
+            )
+
     async def search(self, pipeline: Pipeline, query: Any, where: Filter | None, k: int) -> None:
         if isinstance(query, str) and query not in self.known:
             return
@@ -219,10 +235,9 @@ async def run(service: Service, plan: list[Any]) -> None:
                     case "upsert":
                         await service.upsert(pipeline, argument)
                         service.learn(argument)
-                    case "together":  # begun at one moment: they are written in the order in which they were begun
+                    case "together":
                         await asyncio.gather(*(service.upsert(pipeline, batch) for batch in argument))
-                        for batch in argument:
-                            service.learn(batch)
+                        service.learn_of_all(pipeline, argument)
                     case "delete":
                         there = {item_id for item_id in argument if item_id in service.known}
                         assert await pipeline.delete_items("cells", argument) == len(there)

@@ -52,6 +52,7 @@ class Catalog:
         self._upkeep: dict[str, asyncio.Task[None]] = {}
         self._activations: dict[str, asyncio.Task[None]] = {}
         self._swapping: dict[str, Activation] = {}
+        self._swapped: dict[str, asyncio.Event] = {}  # in the store; set when the new collection stands
         self._failed_moves: dict[str, str] = {}
         self._writes: set[asyncio.Task[Any]] = set()
         self._fitting = asyncio.Semaphore(1)
@@ -159,6 +160,13 @@ class Catalog:
         """The move of a collection to another bundle that is under way, until the new one answers."""
         return self._swapping.get(name) or self.store.activation(self.live(name).record)
 
+    async def has_moved(self, live: LiveCollection) -> bool:
+        """Whether another one stands in the place of a collection, or none; waits where that is about to change."""
+        name = live.record.name
+        if name in self._swapped:
+            await self._swapped[name].wait()
+        return self._live.get(name) is not live
+
     def activation_error(self, name: str) -> str:
         """Why the last move of a collection failed since the start; empty where it did not."""
         return self._failed_moves.get(name, "")
@@ -230,11 +238,12 @@ class Catalog:
             live.moving = False
 
     async def _swap(self, live: LiveCollection, model: Model, activation: Activation) -> None:
-        name, loop = live.record.name, asyncio.get_running_loop()
+        name, loop, stands = live.record.name, asyncio.get_running_loop(), asyncio.Event()
 
         def last() -> Collection:
             # Writers wait now, so that what came since can be embedded to the end.
             asyncio.run_coroutine_threadsafe(embed_anew(self.store, live.record, model), loop).result()
+            self._swapped[name] = stands
             return self.store.swap(live.record)
 
         moved = OverloadedError(f"collection: {name!r} has just moved to another bundle; send it again")
@@ -246,6 +255,8 @@ class Catalog:
             await self._bring_to_life(record)  # the old one answers until then
         finally:
             del self._swapping[name]
+            self._swapped.pop(name, None)
+            stands.set()
         await asyncio.to_thread(self._map_path(live.record).unlink, missing_ok=True)
         live.close()
 

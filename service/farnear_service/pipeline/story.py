@@ -20,6 +20,7 @@ from farnear_service.filters import Filter, check, check_attributes, matching, m
 from farnear_service.image import media_type
 from farnear_service.index import Generation, Position
 from farnear_service.metrics import Metrics
+from farnear_service.pipeline.again import again_after_a_move
 from farnear_service.pipeline.catalog import Catalog
 from farnear_service.pipeline.cluster_questions import (
     ClusterDetail,
@@ -132,16 +133,19 @@ class Pipeline:
         _check_count("item_ids", len(item_ids), self.limits.max_deletes)
         return await live.delete(item_ids)
 
+    @again_after_a_move
     async def item(self, name: str, item_id: str) -> Item:
         """One item with its cluster."""
         live = self.catalog.live(name)
         return _with_cluster(live, await asyncio.to_thread(self.catalog.store.item, live.record, item_id))
 
+    @again_after_a_move
     async def items(self, name: str, *, after: str | None, limit: int, where: Filter | None = None) -> list[Item]:
         """Up to `limit` items that match, in order of id from behind `after` on."""
         live = self.catalog.live(name)
         return await asyncio.to_thread(self._items, live, after, limit, where)
 
+    @again_after_a_move
     async def count(self, name: str, where: Filter | None = None) -> int:
         """How many items match."""
         live = self.catalog.live(name)
@@ -149,6 +153,7 @@ class Pipeline:
             return len(live.index)
         return int(np.count_nonzero(await asyncio.to_thread(_matching, live, live.index.now(), where)))
 
+    @again_after_a_move
     async def item_image(self, name: str, item_id: str) -> KeptImage:
         """The image that is kept of an item."""
         live = self.catalog.live(name)
@@ -161,6 +166,7 @@ class Pipeline:
 
     # Questions
 
+    @again_after_a_move
     async def search(
         self,
         name: str,
@@ -206,6 +212,7 @@ class Pipeline:
         turn = iter(answers)
         return [subject if isinstance(subject, ServiceError) else next(turn) for subject in subjects]
 
+    @again_after_a_move
     async def recommend(self, name: str, wish: Wish, *, explain: ExplainHits | None = None) -> tuple[Hit, ...]:
         """Items for somebody, by history and examples; what was met is not among them. With heat maps for `explain`."""
         live = self.catalog.live(name)
@@ -251,6 +258,7 @@ class Pipeline:
         assert explained.similar is not None
         return explained.similar.hits
 
+    @again_after_a_move
     async def record_interactions(self, name: str, user: str, interactions: Sequence[Interaction]) -> None:
         """Takes down what a user did. On disk when this returns."""
         live = self.catalog.live(name)
@@ -258,6 +266,7 @@ class Pipeline:
         _check_count("interactions", len(interactions), self.limits.max_interactions)
         await asyncio.to_thread(self.catalog.store.record_interactions, live.record, user, interactions)
 
+    @again_after_a_move
     async def interactions(
         self, name: str, user: str, *, behind: tuple[float, str] | None, limit: int
     ) -> list[Interaction]:
@@ -266,12 +275,14 @@ class Pipeline:
         check_text("user", user, required=True)
         return await asyncio.to_thread(self.catalog.store.interactions, live.record, user, behind=behind, limit=limit)
 
+    @again_after_a_move
     async def delete_interactions(self, name: str, user: str) -> int:
         """Forgets a user and returns how many interactions were kept."""
         live = self.catalog.live(name)
         check_text("user", user, required=True)
         return await asyncio.to_thread(self.catalog.store.delete_interactions, live.record, user)
 
+    @again_after_a_move
     async def assign(self, name: str, query: Query | None) -> Placement:
         """Which cluster a query falls into, without adding it."""
         live = self.catalog.live(name)
@@ -279,6 +290,7 @@ class Pipeline:
         subject = await self._subjects.subject(live, query, patient=False)
         return await asyncio.to_thread(_placement, state, subject)
 
+    @again_after_a_move
     async def explain(
         self,
         name: str,

@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from farnear_service.errors import NotFoundError, PreconditionError
-from farnear_service.pipeline import Answer, Pipeline
+from farnear_service.pipeline import Answer, Catalog, Pipeline
 from farnear_service.pipeline import catalog as catalog_module
-from farnear_service.types import Direction, Image, ImageRetention, Interaction, NewItem, Opinion, Vector
+from farnear_service.types import (
+    Collection,
+    Direction,
+    Image,
+    ImageRetention,
+    Interaction,
+    ItemRef,
+    NewItem,
+    Opinion,
+    Vector,
+)
 
 Opened = Callable[..., AbstractAsyncContextManager[Pipeline]]
 MakePicture = Callable[[int], bytes]
@@ -155,6 +165,51 @@ async def test_a_move_that_fails_leaves_the_collection(
         await pipeline.catalog.activate("cells", "wide")
         assert pipeline.catalog.activation_error("cells") == ""
         await swapped(pipeline, "wide")
+
+
+async def test_what_is_asked_while_the_swap_is_made_waits_for_its_end(
+    opened: Opened, bundles: dict[str, Path], make_picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has the new vectors by then, and the index does not: ids would not be found, or give wrong vectors."""
+    swapped_in_store, may_go_on = asyncio.Event(), asyncio.Event()
+    bring_to_life = Catalog._bring_to_life
+
+    async def held(catalog: Catalog, record: Collection) -> None:
+        swapped_in_store.set()
+        await may_go_on.wait()
+        await bring_to_life(catalog, record)
+
+    async with opened(bundles=bundles) as pipeline:
+        await pipeline.catalog.create_collection("cells", "tiny", ImageRetention.ORIGINAL)
+        await pipeline.upsert("cells", pictures(make_picture, range(5)))
+        await pipeline.record_interactions("cells", "ann", [Interaction(item_id="p01", opinion=Opinion.LIKED, time=1)])
+        with monkeypatch.context() as patch:
+            patch.setattr(Catalog, "_bring_to_life", held)
+            await pipeline.catalog.activate("cells", "wide")
+            await swapped_in_store.wait()
+            by_id = ItemRef(item_id="p02")
+            asked = [
+                asyncio.ensure_future(work)
+                for work in (
+                    pipeline.item("cells", "p02"),
+                    pipeline.items("cells", after=None, limit=10),
+                    pipeline.item_image("cells", "p02"),
+                    pipeline.search("cells", [by_id], Direction.BOTH, 3),
+                    pipeline.interactions("cells", "ann", behind=None, limit=10),
+                    pipeline.item("cells", "nothing"),
+                )
+            ]
+            done, _ = await asyncio.wait(asked, timeout=0.2)
+            assert not done
+            may_go_on.set()
+            async with asyncio.timeout(30):
+                item, items, image, (answer,), interactions = await asyncio.gather(*asked[:5])
+                with pytest.raises(NotFoundError, match="has no item 'nothing'"):
+                    await asked[5]
+        assert (item.item_id, len(items), len(interactions)) == ("p02", 5, 1)
+        assert image.data == make_picture(2)
+        assert answer == (await pipeline.search("cells", [by_id], Direction.BOTH, 3))[0]
+        assert pipeline.catalog.collection("cells")[0].bundle_name == "wide"
 
 
 async def test_a_collection_that_moves_can_be_deleted(
