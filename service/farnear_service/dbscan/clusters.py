@@ -1,12 +1,12 @@
 """Clusters, as lists of cells that are joined and taken apart, and the journal of what a batch did to them."""
 
 import numpy as np
-from numba import njit
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.tables import NONE, Numbers, Row, Rows, Tables
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count(g: Tables, cell: Row, cores: np.int32, members: np.int32) -> None:
     """Adds to the counts of a cell, and of its cluster if it is in one."""
     g.cells[cell].cores += cores
@@ -18,7 +18,7 @@ def count(g: Tables, cell: Row, cores: np.int32, members: np.int32) -> None:
         _touch(g, cluster)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_cluster(g: Tables) -> Row:
     """A cluster without an identity and without cells; one has to enter next."""
     store = g.store[0]
@@ -34,7 +34,7 @@ def new_cluster(g: Tables) -> Row:
     return cluster
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def enter(g: Tables, cell: Row, cluster: Row) -> None:
     """Puts a cell that is in no cluster into one."""
     _note(g, cell)
@@ -51,7 +51,7 @@ def enter(g: Tables, cell: Row, cluster: Row) -> None:
     _touch(g, cluster)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def leave(g: Tables, cell: Row) -> None:
     """Takes a cell out of its cluster, which ends with its last cell."""
     _note(g, cell)
@@ -73,7 +73,7 @@ def leave(g: Tables, cell: Row) -> None:
         g.store[0].restructured = 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def join(g: Tables, one: Row, other: Row) -> None:
     """Makes the clusters of two cells one, in as many steps as the smaller has cells.
 
@@ -90,7 +90,7 @@ def join(g: Tables, one: Row, other: Row) -> None:
         enter(g, cell, target)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _note(g: Tables, cell: Row) -> None:
     if not g.cells[cell].noted:
         cluster = g.cells[cell].cluster
@@ -100,7 +100,7 @@ def _note(g: Tables, cell: Row) -> None:
         g.store[0].moved += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _touch(g: Tables, cluster: Row) -> None:
     if not g.clusters[cluster].touched:
         g.clusters[cluster].touched = 1
@@ -108,7 +108,7 @@ def _touch(g: Tables, cluster: Row) -> None:
         g.store[0].touched += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def clear_journal(g: Tables) -> None:
     """Begins the next batch."""
     store = g.store[0]
@@ -119,7 +119,7 @@ def clear_journal(g: Tables) -> None:
     store.promoted = store.moved = store.touched = store.restructured = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def touched_clusters(g: Tables) -> tuple[Rows, Numbers, Rows]:
     """The clusters that the batch touched and that are still there: their rows, identities and numbers of members."""
     touched = g.store[0].touched
@@ -133,7 +133,7 @@ def touched_clusters(g: Tables) -> tuple[Rows, Numbers, Rows]:
     return rows[:found], ids[:found], members[:found]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
     """Which identity kept how many of its core points, all through the batch, in which cluster.
 
@@ -172,7 +172,7 @@ def kept_cores(g: Tables) -> tuple[Numbers, Rows, Rows]:
     return ids[:found], clusters[:found], cores[:found]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def smallest_keys(g: Tables, clusters: Rows) -> Numbers:
     """The smallest key of a core point of each of these clusters."""
     smallest = np.full(len(clusters), np.iinfo(np.int64).max)

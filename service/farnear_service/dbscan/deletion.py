@@ -6,8 +6,8 @@ apart. Removal, reduction and split come out of that, also several at once and i
 """
 
 import numpy as np
-from numba import njit
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.clusters import leave
 from farnear_service.dbscan.grid import (
     WAYS,
@@ -25,7 +25,7 @@ from farnear_service.dbscan.search import add_seed, finish, next_cell, next_sear
 from farnear_service.dbscan.tables import NONE, Numbers, Row, Tables
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def delete_points(g: Tables, keys: Numbers) -> None:
     """Deletes the points of these keys, which are there, one after the other."""
     for i in range(len(keys)):
@@ -42,7 +42,7 @@ def delete_points(g: Tables, keys: Numbers) -> None:
             remove_cell(g, cell)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_out(g: Tables, p: Row) -> int:
     """Counts p out; lists the points that thereby `changed` to not core, p too if it was, returns how many."""
     here = g.points[p].cell
@@ -75,7 +75,7 @@ def _count_out(g: Tables, p: Row) -> int:
     return lost
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_neighbours(g: Tables, p: Row) -> int:
     neighbours = 0
     for i in range(find_near(g, p)):
@@ -86,7 +86,7 @@ def _count_neighbours(g: Tables, p: Row) -> int:
     return neighbours
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _reassign(g: Tables, p: Row, lost: int) -> None:
     """Makes the `changed` points core no more; they, but for p, and those that belonged to them get other anchors."""
     for i in range(lost):
@@ -109,7 +109,7 @@ def _reassign(g: Tables, p: Row, lost: int) -> None:
         belong(g, g.lists[i].orphan, _nearest_core(g, g.lists[i].orphan))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _nearest_core(g: Tables, p: Row) -> Row:
     nearest, distance = NONE, 0.0
     for i in range(find_near(g, p)):
@@ -123,7 +123,7 @@ def _nearest_core(g: Tables, p: Row) -> Row:
     return nearest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _take_links(g: Tables, lost: int) -> Row:
     """Takes away the links that the `changed` points alone made; cells without core points leave their clusters.
 
@@ -146,7 +146,7 @@ def _take_links(g: Tables, lost: int) -> Row:
     return seeds
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut_apart(g: Tables, seeds: Row) -> None:
     s = start(g, seeds)
     search = next_search(s)

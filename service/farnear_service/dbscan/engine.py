@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.clusters import clear_journal, kept_cores, smallest_keys, touched_clusters
 from farnear_service.dbscan.identity import ClusterEvent, identify, match_clusters, size_changes
 from farnear_service.dbscan.points import row_of
@@ -228,7 +228,7 @@ def _as_keys(keys: ArrayLike, name: str) -> Numbers:
     return array
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _find_wrong(g: Tables, added: Numbers, gone: Numbers) -> tuple[int, int]:
     """Where in `added` a key is that is there, and where in `gone` one that is not; or -1."""
     there, missing = -1, -1
@@ -241,7 +241,7 @@ def _find_wrong(g: Tables, added: Numbers, gone: Numbers) -> tuple[int, int]:
     return there, missing
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _labels(g: Tables) -> tuple[NDArray[np.bool_], Numbers, NDArray[np.bool_]]:
     """Of every row of a point: whether it is in use, the identity of its cluster or NONE, and whether it is core."""
     used = g.store[0].points

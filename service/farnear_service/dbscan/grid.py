@@ -9,8 +9,8 @@ operation rounded to float64 by itself.
 """
 
 import numpy as np
-from numba import njit
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.hashing import drop, find, put
 from farnear_service.dbscan.points import is_core
 from farnear_service.dbscan.tables import NONE, Row, Tables
@@ -27,7 +27,7 @@ _HERE = 12
 _ROW = 2**32  # the key of a cell is _ROW * row + column
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def squared_distance(g: Tables, p: Row, q: Row) -> float:
     """Of two points."""
     dx = g.points[p].x - g.points[q].x
@@ -35,13 +35,13 @@ def squared_distance(g: Tables, p: Row, q: Row) -> float:
     return float(dx * dx + dy * dy)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_full(g: Tables, cell: Row) -> bool:
     """Whether all points of a cell are core points because of one another."""
     return bool(g.cells[cell].points >= g.store[0].min_samples)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cell_in_way(g: Tables, cell: Row, way: int) -> Row:
     """The cell that lies in that way, or NONE where no point is."""
     if way == _HERE:
@@ -49,7 +49,7 @@ def cell_in_way(g: Tables, cell: Row, way: int) -> Row:
     return find(g.cell_of, g.cells["key"], g.cells[cell].key + _ROW * (way // 5 - 2) + (way % 5 - 2))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_near(g: Tables, p: Row) -> int:
     """Lists the cells that can have points within eps of p, each as `near` with its `way`; returns how many.
 
@@ -74,7 +74,7 @@ def find_near(g: Tables, p: Row) -> int:
     return near
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def enter_grid(g: Tables, p: Row, x: float, y: float) -> None:
     """Puts a point into the cell at (x, y)."""
     g.points[p].x = x
@@ -90,7 +90,7 @@ def enter_grid(g: Tables, p: Row, x: float, y: float) -> None:
     g.cells[cell].points += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def leave_grid(g: Tables, p: Row) -> None:
     """Takes a point out of the list of its cell. The cell stays, even if it is empty."""
     cell, after, before = g.points[p].cell, g.points[p].next, g.points[p].previous
@@ -103,7 +103,7 @@ def leave_grid(g: Tables, p: Row) -> None:
     g.cells[cell].points -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def remove_cell(g: Tables, cell: Row) -> None:
     """Gives back the row of an empty cell."""
     drop(g.cell_of, g.cells["key"], cell)
@@ -111,7 +111,7 @@ def remove_cell(g: Tables, cell: Row) -> None:
     g.store[0].free_cell = cell
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def meet(g: Tables, cell: Row, other: Row) -> bool:
     """Whether a core point of one cell is within eps of a core point of the other. Mostly the first pairs tell."""
     p = g.cells[cell].first
@@ -125,21 +125,21 @@ def meet(g: Tables, cell: Row, other: Row) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def link(g: Tables, cell: Row, other: Row, way: int) -> None:
     """Links a cell and the other, which lies in that way."""
     g.cells[cell].links |= 1 << way
     g.cells[other].links |= 1 << (WAYS - 1 - way)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unlink(g: Tables, cell: Row, other: Row, way: int) -> None:
     """Takes the link back."""
     g.cells[cell].links &= ~(1 << way)
     g.cells[other].links &= ~(1 << (WAYS - 1 - way))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cell_at(g: Tables, x: float, y: float) -> Row:
     key = _ROW * np.int64(np.floor(y / g.store[0].side)) + np.int64(np.floor(x / g.store[0].side))
     cell = find(g.cell_of, g.cells["key"], key)

@@ -5,8 +5,9 @@ length is a power of two and at least twice the number of entries, so that a pro
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from farnear_service.compiled import compiled
 
 EMPTY = -1
 
@@ -20,7 +21,7 @@ def new_table(capacity: int) -> Table:
     return np.full(1 << max(4, (2 * capacity - 1).bit_length()), EMPTY, np.int32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find(table: Table, keys: Keys, key: Key) -> np.int32:
     """The row with that key, or -1."""
     place = _home(table, key)
@@ -31,7 +32,7 @@ def find(table: Table, keys: Keys, key: Key) -> np.int32:
     return row
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put(table: Table, keys: Keys, row: np.int32) -> None:
     """Enters a row by its key, which no entry has."""
     place = _home(table, keys[row])
@@ -40,7 +41,7 @@ def put(table: Table, keys: Keys, row: np.int32) -> None:
     table[place] = row
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def drop(table: Table, keys: Keys, row: np.int32) -> None:
     """Removes the entry of a row, and closes the hole so that no later entry is cut off (Knuth's algorithm R)."""
     mask = table.size - 1
@@ -57,7 +58,7 @@ def drop(table: Table, keys: Keys, row: np.int32) -> None:
     table[hole] = EMPTY
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _home(table: Table, key: Key) -> np.int64:
     mixed = np.uint64(key)  # MurmurHash3's finaliser: every bit of the key moves every bit
     mixed ^= mixed >> np.uint64(33)

@@ -5,15 +5,14 @@ point that becomes core is looked at by itself: it is of one cluster with the co
 that it is nearest to belong to it. Noise, creation, absorption and merge come out of that, also several at once.
 """
 
-from numba import njit
-
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.clusters import enter, join, new_cluster
 from farnear_service.dbscan.grid import enter_grid, find_near, is_full, link, squared_distance
 from farnear_service.dbscan.points import add_point, belong, is_core, is_nearer
 from farnear_service.dbscan.tables import NONE, Numbers, Points, Row, Tables
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def insert_points(g: Tables, keys: Numbers, positions: Points) -> None:
     """Inserts points by `keys` (N,) at `positions` (N, 2), one after the other."""
     for i in range(len(keys)):
@@ -23,7 +22,7 @@ def insert_points(g: Tables, keys: Numbers, positions: Points) -> None:
             _promote(g, g.lists[j].changed)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_in(g: Tables, p: Row) -> int:
     """Counts p and its neighbours; lists the points that `changed` to core, returns how many. Else anchors p."""
     here = g.points[p].cell
@@ -65,7 +64,7 @@ def _count_in(g: Tables, p: Row) -> int:
     return gained
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _promote(g: Tables, p: Row) -> None:
     """Makes p core, of one cluster with the core points around it, and the anchor of border points it is nearest to."""
     here = g.points[p].cell

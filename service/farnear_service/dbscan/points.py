@@ -1,20 +1,20 @@
 """Points come and go, and belong to core points."""
 
 import numpy as np
-from numba import njit
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.clusters import count
 from farnear_service.dbscan.hashing import drop, find, put
 from farnear_service.dbscan.tables import NONE, Row, Tables
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def row_of(g: Tables, key: int) -> Row:
     """The point with that key, or NONE."""
     return find(g.point_of, g.points["key"], key)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_point(g: Tables, key: int) -> Row:
     """A new point: noise so far, and in no cell."""
     store = g.store[0]
@@ -31,7 +31,7 @@ def add_point(g: Tables, key: int) -> Row:
     return p
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def remove_point(g: Tables, p: Row) -> None:
     """Gives back the row of a point."""
     store = g.store[0]
@@ -42,13 +42,13 @@ def remove_point(g: Tables, p: Row) -> None:
     store.count -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_core(g: Tables, p: Row) -> bool:
     """Whether a point is a core point."""
     return bool(g.points[p].anchor == p)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def belong(g: Tables, p: Row, core: Row) -> None:
     """Makes `core` the anchor of p: itself, which makes it core, or another, or NONE."""
     before = g.points[p].anchor
@@ -63,7 +63,7 @@ def belong(g: Tables, p: Row, core: Row) -> None:
         store.promoted += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_nearer(g: Tables, distance: float, core: Row, anchor_distance: float, anchor: Row) -> bool:
     """Whether a border point belongs rather to `core` than to `anchor`: the nearer, or that of the smaller key.
 

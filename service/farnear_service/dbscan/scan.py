@@ -6,8 +6,8 @@ time, and yet each in order of the dimensions: a distance is the same float64 se
 """
 
 import numpy as np
-from numba import njit
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.clusters import enter, join, leave, new_cluster
 from farnear_service.dbscan.points import add_point, belong, is_core, is_nearer, remove_point, row_of
 from farnear_service.dbscan.search import add_seed, finish, leader, next_cell, next_search, reach, start
@@ -16,7 +16,7 @@ from farnear_service.dbscan.tables import NONE, Numbers, Points, Row, Tables
 _BLOCK = 1024  # sums that stay in the processor's first cache
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def insert_vectors(g: Tables, V: Points, distances: Points, keys: Numbers, vectors: Points) -> None:
     """Inserts unit vectors (N, D) by `keys` (N,), one after the other; `distances` (rows,) is scratch."""
     for i in range(len(keys)):
@@ -31,7 +31,7 @@ def insert_vectors(g: Tables, V: Points, distances: Points, keys: Numbers, vecto
             _promote(g, V, distances, q, near)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def delete_vectors(g: Tables, V: Points, distances: Points, keys: Numbers) -> None:
     """Deletes the vectors of these keys, which are there, one after the other."""
     for i in range(len(keys)):
@@ -59,7 +59,7 @@ def delete_vectors(g: Tables, V: Points, distances: Points, keys: Numbers) -> No
         remove_point(g, p)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _become_cell(g: Tables, p: Row) -> None:
     g.points[p].cell = p
     g.points[p].next = NONE
@@ -70,7 +70,7 @@ def _become_cell(g: Tables, p: Row) -> None:
     g.cells[p].reached = NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scan(g: Tables, V: Points, distances: Points, p: Row) -> int:
     """Lists the points within eps of p as `near`, p among them; returns how many. Fills in all `distances`."""
     used = g.store[0].points
@@ -90,7 +90,7 @@ def _scan(g: Tables, V: Points, distances: Points, p: Row) -> int:
     return near
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _distance(V: Points, p: Row, q: Row) -> float:
     product = 0.0
     for d in range(len(V)):
@@ -98,7 +98,7 @@ def _distance(V: Points, p: Row, q: Row) -> float:
     return 1.0 - product
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_in(g: Tables, distances: Points, p: Row, near: int) -> int:
     """Counts p and its neighbours; lists the points that `changed` to core, p first, returns how many; or anchors p."""
     gained = 0
@@ -121,7 +121,7 @@ def _count_in(g: Tables, distances: Points, p: Row, near: int) -> int:
     return gained
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _promote(g: Tables, V: Points, distances: Points, p: Row, near: int) -> None:
     """Makes p core, of one cluster with the core points around it, and the anchor of border points it is nearest to."""
     belong(g, p, p)
@@ -137,7 +137,7 @@ def _promote(g: Tables, V: Points, distances: Points, p: Row, near: int) -> None
                 belong(g, q, p)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_out(g: Tables, p: Row, near: int) -> int:
     """Counts p out; lists the points that thereby `changed` to not core, p first if it was core, returns how many."""
     lost = 0
@@ -159,7 +159,7 @@ def _count_out(g: Tables, p: Row, near: int) -> int:
     return lost
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _nearest_core(g: Tables, V: Points, distances: Points, p: Row) -> Row:
     nearest, distance = NONE, 0.0
     for i in range(_scan(g, V, distances, p)):
@@ -169,7 +169,7 @@ def _nearest_core(g: Tables, V: Points, distances: Points, p: Row) -> Row:
     return nearest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut_apart(g: Tables, V: Points, distances: Points, seeds: Row) -> None:
     s = start(g, seeds)
     # A step of a search is a scan here: seeds within eps of one another meet without.

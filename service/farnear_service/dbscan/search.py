@@ -18,8 +18,8 @@ search goes much farther than the second largest part, and mostly all meet at on
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.clusters import enter, leave, new_cluster
 from farnear_service.dbscan.tables import NONE, Row, Rows, Tables
 
@@ -41,7 +41,7 @@ class Searches(NamedTuple):
     state: Rows
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_seed(g: Tables, cell: Row, seeds: Row) -> Row:
     """Adds a cell to that many seeds, unless it is one or has no core points left; returns how many there are now."""
     if g.cells[cell].cores == 0 or g.cells[cell].reached != NONE:
@@ -51,7 +51,7 @@ def add_seed(g: Tables, cell: Row, seeds: Row) -> Row:
     return np.int32(seeds + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def start(g: Tables, seeds: Row) -> Searches:
     """Searches from that many seeds, at least one; those of different clusters go on beside each other."""
     head = g.lists["seed"][:seeds].copy()
@@ -80,7 +80,7 @@ def start(g: Tables, seeds: Row) -> Searches:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def next_search(s: Searches) -> Row:
     """The search whose turn it is, or NONE when all is known."""
     if s.state[1] == 0:
@@ -93,7 +93,7 @@ def next_search(s: Searches) -> Row:
             return search
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def next_cell(g: Tables, s: Searches, search: Row) -> Row:
     """The cell from which the search goes on, or NONE if it has none left: then it has ended."""
     cell = s.head[search]
@@ -105,7 +105,7 @@ def next_cell(g: Tables, s: Searches, search: Row) -> Row:
     return cell
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def reach(g: Tables, s: Searches, search: Row, cell: Row) -> None:
     """The search comes to a cell: one that is new, or one by which it meets another search."""
     if g.cells[cell].reached == NONE:
@@ -123,7 +123,7 @@ def reach(g: Tables, s: Searches, search: Row, cell: Row) -> None:
             _append(g, s, search, s.head[met], s.tail[met])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def finish(g: Tables, s: Searches) -> None:
     """Gives every part that was cut off a cluster of its own."""
     seeds, visited = len(s.head), s.state[2]
@@ -139,7 +139,7 @@ def finish(g: Tables, s: Searches) -> None:
             enter(g, cell, part[search])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def leader(s: Searches, search: Row) -> Row:
     """What a search has become."""
     while s.became[search] != search:
@@ -147,13 +147,13 @@ def leader(s: Searches, search: Row) -> Row:
     return search
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _settle_one(s: Searches, search: Row) -> None:
     s.under_way[s.family[search]] -= 1
     s.state[1] -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _append(g: Tables, s: Searches, search: Row, first: Row, last: Row) -> None:
     if s.head[search] == NONE:
         s.head[search] = first

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.tables import Numbers, Points
 
 NOISE = -1
@@ -34,8 +34,17 @@ class Snapshot:
 
     def of(self, key: int) -> int | None:
         """The cluster of a point, -1 for noise, None for a key that is not there. O(log N)."""
+        row = self._row(key)
+        return None if row is None else int(self.labels[row])
+
+    def position_of(self, key: int) -> Points | None:
+        """The point (D,) of a key, None for one that is not there. O(log N)."""
+        row = self._row(key)
+        return None if row is None else self.points[row]
+
+    def _row(self, key: int) -> int | None:
         row = int(np.searchsorted(self.keys, key))
-        return int(self.labels[row]) if row < len(self.keys) and self.keys[row] == key else None
+        return row if row < len(self.keys) and self.keys[row] == key else None
 
     def representatives(self, before: Mapping[int, int], clusters: Collection[int]) -> dict[int, int]:
         """The key of one core point of each of `clusters`: the one of `before` while it is one, else the smallest."""
@@ -73,7 +82,7 @@ class Snapshot:
         return label, distance if self.cosine else float(np.sqrt(distance))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _nearest_core(points: Points, core: NDArray[np.bool_], place: Points, cosine: bool) -> tuple[int, float]:
     """The first row of a nearest core point, and its distance, squared if Euclidean."""
     nearest, smallest = -1, np.inf

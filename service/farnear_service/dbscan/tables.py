@@ -8,9 +8,9 @@ cluster is a list of cells that have core points. Rows that were given back are 
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from farnear_service.compiled import compiled
 from farnear_service.dbscan.hashing import new_table, put
 
 Row: TypeAlias = Any  # int32 in compiled functions
@@ -172,7 +172,7 @@ def _longer(records: Records, capacity: int) -> Records:
     return longer
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill_maps(g: Tables) -> None:
     for p in range(g.store[0].points):
         if g.points[p].cell != NONE:

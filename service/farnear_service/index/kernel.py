@@ -1,12 +1,11 @@
 """The compiled loops of the scan."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from farnear_service.compiled import compiled
 from farnear_service.types import FloatArray
 
 LOWEST, HIGHEST = -4.0, 4.0
@@ -16,17 +15,11 @@ _BLOCK = 128  # rows; their scores stay in the nearest cache
 _SHORT = 64  # values; shorter vectors are multiplied faster four at a time, longer ones one after the other
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled at its first call, and kept on disk for other processes if there is any folder for that."""
-    # Sums in any order and fused multiply-add: what makes the loop fast, and what the bound above allows.
-    fastmath = {"reassoc", "contract", "nsz", "nnan"}
-    try:
-        return njit(cache=True, nogil=True, fastmath=fastmath)(function)
-    except RuntimeError:  # there is none, as in a container that is read-only
-        return njit(nogil=True, fastmath=fastmath)(function)
+# Sums in any order and fused multiply-add: what makes the loops fast, and what the bound of the scan allows.
+_fast = partial(compiled, fastmath={"reassoc", "contract", "nsz", "nnan"})
 
 
-@compiled
+@_fast
 def scan_blocks(
     vectors: FloatArray,
     queries: FloatArray,
@@ -118,7 +111,7 @@ def scan_blocks(
     return rows, counts, floors
 
 
-@compiled
+@_fast
 def multiply(queries: FloatArray, block: FloatArray, lines: FloatArray, product: bool) -> None:
     """The scores of a block (n, D) for each query (B, D), into `lines` (B, n), by a product of matrices or by loops."""
     size, dim = block.shape
@@ -148,7 +141,7 @@ def multiply(queries: FloatArray, block: FloatArray, lines: FloatArray, product:
             rest_line[i] = a
 
 
-@compiled
+@_fast
 def thin_out(scores: FloatArray, rows: NDArray[np.int64], ask: int, margin: np.float32) -> tuple[int, np.float32]:
     """Moves to the front what scores at most `margin` less than the `ask`-th best; how many do, and the least score."""
     floor = select(scores.copy(), ask) - margin
@@ -161,7 +154,7 @@ def thin_out(scores: FloatArray, rows: NDArray[np.int64], ask: int, margin: np.f
     return kept, floor
 
 
-@compiled
+@_fast
 def select(values: FloatArray, place: int) -> np.float32:
     """The value that comes at `place`, counted from 1, in descending order; reorders `values` (Hoare 1961, Find)."""
     low, high, wanted = 0, len(values) - 1, place - 1
