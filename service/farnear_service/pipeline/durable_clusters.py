@@ -39,9 +39,7 @@ class ClusterView:
 
     def position_of(self, key: int) -> NDArray[np.float64] | None:
         """The position (2,) of an item, None for an item that is not on the map."""
-        row = int(np.searchsorted(self.snapshot.keys, key))
-        there = row < len(self.snapshot.keys) and self.snapshot.keys[row] == key
-        return self.snapshot.points[row] if there else None
+        return self.snapshot.position_of(key)
 
     def rows_of(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of ascending `keys` (M,) those on the map: their rows of the snapshot, and their places among `keys`."""

@@ -102,9 +102,7 @@ class LivingMap:
         self.feed = Feed(record, store)
         metrics.cluster_lag.labels(record.name).set_function(self._lag)
         metrics.map_drift.labels(record.name).set_function(lambda: self._drift.value)
-        if len(index) <= LOADED_AT_START:
-            self._load()
-        if not self._loaded or self._is_behind() or self._fit_is_due():
+        if len(index) > LOADED_AT_START or self._load() or self._fit_is_due():
             self.changed(self._newest_key)
 
     def changed(self, newest_key: int, removed: Sequence[int] = ()) -> None:
@@ -142,11 +140,8 @@ class LivingMap:
             raise PreconditionError(
                 f"collection: the first map of {self._record.name!r} is being made; try again later"
             )
-        now = self._index.now()
-        newer = int(np.searchsorted(now.keys, view.snapshot.keys.max(initial=0), side="right"))
-        return MapState(
-            view=view, fitted=fitted, pending=int(np.count_nonzero(now.live[newer:])), drift=self._drift.value
-        )
+        behind, _ = self._rows_behind(int(view.snapshot.keys.max(initial=0)))
+        return MapState(view=view, fitted=fitted, pending=len(behind), drift=self._drift.value)
 
     def medoid(self, cluster: int) -> str:
         """The item id of the medoid of a cluster; NotFoundError where there is no such cluster now."""
@@ -331,14 +326,12 @@ class LivingMap:
             self._unplaced.popleft()
         self.feed.tell()
 
-    def _is_behind(self) -> bool:
-        return self._fitted is not None and len(self._rows_behind(self._placed_through)[0]) > 0
-
-    def _load(self) -> None:
+    def _load(self) -> bool:
+        """Finds the clusters as they were, and takes a first step; returns whether more new items were there."""
         self._clusters.load()
         self._fitted = load_map(self._path, self._record.dim, self._clusters.version)
         self._loaded = True
-        self._step(None)
+        return self._step(None)
 
     def _end(self) -> None:
         with self._turn:  # a step that a thread is at goes to its end, before the store is closed
@@ -356,7 +349,7 @@ class LivingMap:
             return False
         if self._fitted is None:
             return True
-        added = int(np.count_nonzero(now.live[np.searchsorted(now.keys, self._fitted.newest_key, side="right") :]))
+        added = len(self._rows_behind(self._fitted.newest_key)[0])
         removed = self._fitted.item_count - (len(now) - added)
         return added + removed >= REFIT_SHARE * self._fitted.item_count or self._drift.value > REFIT_DRIFT
 

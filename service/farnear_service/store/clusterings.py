@@ -118,6 +118,9 @@ class Clusterings(Database):
         Nothing is written for a collection that is gone.
         """
         with self._transaction() as connection:
+            before = connection.execute(
+                "SELECT version FROM clusterings WHERE collection = ?", (collection.key,)
+            ).fetchone()
             found = connection.execute(
                 "INSERT INTO clusterings (collection, version, eps, min_samples, perplexity, next_id)"
                 " SELECT key, ?, ?, ?, ?, ? FROM collections WHERE key = ?"
@@ -143,7 +146,8 @@ class Clusterings(Database):
             )
             _set_identities(connection, key, change.identities)
             _add_events(connection, key, change)
-        self._drop_placements(collection, "version < ?", change.version)
+        if before is not None and before[0] < change.version:
+            self._drop_placements(collection, "version < ?", change.version)
 
     def cluster_events(self, collection: Collection, *, after: int, limit: int) -> list[RecordedEvent]:
         """Up to `limit` events from behind the number `after` on, in order."""

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,24 +6,10 @@ from farnear_service.errors import OverloadedError
 from farnear_service.maps import MapSettings
 from farnear_service.pipeline.durable_clusters import DurableClusters
 from farnear_service.store import Store
-from farnear_service.types import Collection, ImageRetention
+from farnear_service.types import Collection
 
 SETTINGS = MapSettings(eps=1.5, min_samples=3)
 NONE = np.empty(0, np.int64)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "data")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def cells(store: Store) -> Collection:
-    return store.create_collection(
-        "cells", bundle_name="tiny", bundle_digest="0" * 64, dim=2, retention=ImageRetention.NONE
-    )
 
 
 def line(start: int, count: int, *, x: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

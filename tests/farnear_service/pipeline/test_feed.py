@@ -1,6 +1,4 @@
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,21 +6,7 @@ from farnear_service.dbscan import Change, ClusterEvent
 from farnear_service.pipeline import feed as feed_module
 from farnear_service.pipeline.feed import Feed
 from farnear_service.store import ClusteringChange, Store
-from farnear_service.types import Collection, ImageRetention
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "data")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def cells(store: Store) -> Collection:
-    return store.create_collection(
-        "cells", bundle_name="tiny", bundle_digest="0" * 64, dim=2, retention=ImageRetention.NONE
-    )
+from farnear_service.types import Collection
 
 
 def happen(store: Store, cells: Collection, *clusters: int) -> None:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from farnear_service.pipeline import living_map
 from farnear_service.pipeline.cluster_questions import map_points, summaries
 from farnear_service.pipeline.living_map import LivingMap, MapState
 from farnear_service.store import Store
-from farnear_service.types import Collection, FloatArray, ImageRetention, IndexSettings
+from farnear_service.types import Collection, FloatArray, IndexSettings
 from sklearn.cluster import DBSCAN
 
 SETTINGS = MapSettings(perplexity=8, min_samples=5)
@@ -74,26 +74,12 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "data")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def record(store: Store) -> Collection:
-    return store.create_collection(
-        "cells", bundle_name="tiny", bundle_digest="0" * 64, dim=DIM, retention=ImageRetention.NONE
-    )
-
-
-@pytest.fixture
-def kept(record: Collection, store: Store, map_path: Path, metrics: Metrics) -> Any:
+def kept(cells: Collection, store: Store, map_path: Path, metrics: Metrics) -> Any:
     """Makes an index with the map of `count` items and keeps it current; for `async with`."""
 
     @asynccontextmanager
     async def keep(count: int) -> Any:
-        live = Live(count, record, store, map_path, metrics)
+        live = Live(count, cells, store, map_path, metrics)
         task = asyncio.create_task(live.map.keep_current(asyncio.Semaphore(1)))
         try:
             yield live
