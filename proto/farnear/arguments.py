@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from farnear.channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S
 from farnear.command import RefusedError
 from farnear.images import read_file
-from farnear.inputs import ItemId, Query
+from farnear.inputs import ExplainHits, HeatmapPicture, ItemId, Query
 
 if TYPE_CHECKING:
     from farnear.client import Client
@@ -71,6 +71,14 @@ def add_explain_argument(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="draw the hits with their heat maps, as a PNG or, where FILE ends in .html, a page; at most 100 hits",
     )
+
+
+def read_explain(arguments: argparse.Namespace) -> ExplainHits | None:
+    """What --explain asks for, None for nothing; refuses a file that may not be written."""
+    if arguments.explain is None:
+        return None
+    check_out(arguments.explain, "--explain")
+    return ExplainHits(picture=HeatmapPicture.OVERLAY)
 
 
 def connect(arguments: argparse.Namespace) -> "Client":

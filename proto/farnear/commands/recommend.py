@@ -10,17 +10,17 @@ from farnear.arguments import (
     add_collection_arguments,
     add_explain_argument,
     add_where_argument,
-    check_out,
     connect,
     count,
     image,
     number,
     positive,
+    read_explain,
     read_query,
     utf8,
 )
 from farnear.command import Command, RefusedError, group
-from farnear.inputs import ExplainHits, HeatmapPicture, Interaction, Opinion, RecommendMode
+from farnear.inputs import Interaction, Opinion, RecommendMode
 from farnear.results import Hit
 from farnear.tables import hit_table, hits_json, interaction_json, interaction_table, show
 
@@ -71,8 +71,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    if arguments.explain is not None:
-        check_out(arguments.explain, "--explain")
+    explain = read_explain(arguments)
     liked = [read_query(argument) for argument in arguments.like]
     disliked = [read_query(argument) for argument in arguments.dislike]
     with connect(arguments) as client:
@@ -87,9 +86,9 @@ def _recommend(arguments: argparse.Namespace) -> int:
             k=arguments.k,
             where=arguments.where,
             pool=arguments.pool,
-            explain=None if arguments.explain is None else ExplainHits(picture=HeatmapPicture.OVERLAY),
+            explain=explain,
         )
-        if arguments.explain is not None:
+        if explain is not None:
             _draw(client, arguments, hits)
     show(arguments.json, hits_json(hits), hit_table(hits, measure="relevance"))
     return 0

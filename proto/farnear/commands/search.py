@@ -11,14 +11,14 @@ from farnear.arguments import (
     add_explain_argument,
     add_query_arguments,
     add_where_argument,
-    check_out,
     connect,
     count,
     positive,
+    read_explain,
     read_query,
 )
 from farnear.command import Command, RefusedError
-from farnear.inputs import Direction, ExplainHits, HeatmapPicture, Query
+from farnear.inputs import Direction, Query
 from farnear.results import Certificate, Hit, SearchResult
 from farnear.tables import certificate_json, certificate_text, hit_table, hits_json, show
 
@@ -46,10 +46,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(direction: Direction, arguments: argparse.Namespace) -> int:
-    if arguments.explain is not None:
-        check_out(arguments.explain, "--explain")
-        if arguments.pages != 1:
-            raise RefusedError("--explain: goes with one page of hits")
+    explain = read_explain(arguments)
+    if explain is not None and arguments.pages != 1:
+        raise RefusedError("--explain: goes with one page of hits")
     query = read_query(arguments.image)
     with connect(arguments) as client:
         pages = client.search_pages(
@@ -58,12 +57,12 @@ def _search(direction: Direction, arguments: argparse.Namespace) -> int:
             direction=direction,
             k=arguments.k,
             where=arguments.where,
-            explain=None if arguments.explain is None else ExplainHits(picture=HeatmapPicture.OVERLAY),
+            explain=explain,
         )
         found = list(islice(pages, arguments.pages))
         similar = [hit for page in found for hit in page.similar]
         divergent = [hit for page in found for hit in page.divergent]
-        if arguments.explain is not None:
+        if explain is not None:
             _draw(client, arguments, query, similar, divergent)
     match direction:
         case Direction.SIMILAR:
