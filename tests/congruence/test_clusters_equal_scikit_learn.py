@@ -60,7 +60,7 @@ async def test_after_every_step_and_every_restart(
     async with opened() as pipeline:
         await pipeline.catalog.create_collection("cells", "tiny", ImageRetention.NONE)
         await upsert(pipeline, ids[:60])
-        await pipeline.recluster("cells", eps=None, min_samples=None, perplexity=None)
+        await pipeline.clustering.recluster("cells", eps=None, min_samples=None, perplexity=None)
     for _ in range(4):
         async with opened() as pipeline:
             for _ in range(6):
@@ -71,11 +71,11 @@ async def test_after_every_step_and_every_restart(
                     assert await pipeline.delete_items("cells", gone) == len(gone)
                     present.difference_update(gone)
                 assert_dbscan(await settled(pipeline))
-            state = await pipeline.recluster(
+            state = await pipeline.clustering.recluster(
                 "cells", eps=float(chance.uniform(1, 6)), min_samples=int(chance.integers(2, 9)), perplexity=None
             )
             assert_dbscan(state)
-            assert_dbscan(await pipeline.recluster("cells", eps=None, min_samples=None, perplexity=5.0))
+            assert_dbscan(await pipeline.clustering.recluster("cells", eps=None, min_samples=None, perplexity=5.0))
             before = await settled(pipeline)
         async with opened() as pipeline:
             after = await settled(pipeline)

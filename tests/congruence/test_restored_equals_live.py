@@ -37,8 +37,8 @@ async def answers(pipeline: Pipeline, picture: bytes) -> Any:
         ItemRef(item_id="a03"),
         *(Vector(values=vector, bundle_digest=digest) for vector in vectors_of(5, 99)),
     ]
-    _, points = await pipeline.map_points("cells")
-    state, summaries = await pipeline.clusters("cells")
+    _, points = await pipeline.clustering.map_points("cells")
+    state, summaries = await pipeline.clustering.summaries("cells")
     return {
         "records": pipeline.catalog.collections(),
         "items": await pipeline.items("cells", after=None, limit=1000),
@@ -46,7 +46,7 @@ async def answers(pipeline: Pipeline, picture: bytes) -> Any:
         "map": (points.item_ids, points.positions.tolist(), points.clusters.tolist(), points.labels),
         "fit": (state.view.version, state.perplexity, state.pending),
         "clusters": summaries,
-        "places": [await pipeline.assign("cells", query) for query in queries],
+        "places": [await pipeline.clustering.assign("cells", query) for query in queries],
         "image": pipeline.catalog.store.image(pipeline.catalog.live("cells").record, "picture"),
     }
 

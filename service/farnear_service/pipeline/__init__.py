@@ -7,12 +7,13 @@ collection in memory in `live`, its map in `living_map`, and the clusters on tha
 from farnear_service.pipeline.attribute_summaries import AttributeSummary
 from farnear_service.pipeline.catalog import Catalog, CatalogSettings
 from farnear_service.pipeline.cluster_questions import ClusterDetail, ClusterSummary, MapPoints, Suggestion
+from farnear_service.pipeline.clustering import Placement
 from farnear_service.pipeline.explaining import ExplainHits
 from farnear_service.pipeline.live import LiveCollection
 from farnear_service.pipeline.living_map import MapState
 from farnear_service.pipeline.model import ModelSettings
 from farnear_service.pipeline.recommending import Mode, Wish
-from farnear_service.pipeline.story import Answer, Behind, KeptImage, Limits, Pipeline, Placement
+from farnear_service.pipeline.story import Answer, Behind, KeptImage, Limits, Pipeline
 
 __all__ = [
     "Answer",

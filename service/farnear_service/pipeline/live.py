@@ -16,6 +16,7 @@ from farnear_service.filters import check_attributes
 from farnear_service.index import Index, build
 from farnear_service.maps import MapSettings
 from farnear_service.metrics import Metrics
+from farnear_service.pipeline.gathering import GatheredSearches
 from farnear_service.pipeline.living_map import LivingMap
 from farnear_service.store import Deletion, Row, Store, Written
 from farnear_service.types import Collection, Outcome, Schema
@@ -60,6 +61,7 @@ class LiveCollection:
         self.index = Index(record.dim, record.index, room=store.item_count(record))
         for part in store.contents(record):
             self.index.add(part.keys, part.item_ids, part.labels, part.created, part.attributes, part.vectors)
+        self.searches = GatheredSearches(self.index, metrics)
         self.map = LivingMap(record, self.index, store, path=map_path, settings=settings, metrics=metrics)
         self._store = store
         self._metrics = metrics

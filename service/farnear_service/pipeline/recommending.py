@@ -14,7 +14,7 @@ from farnear_service.filters import Filter
 from farnear_service.index import Generation
 from farnear_service.recommend import Taste
 from farnear_service.store import Store
-from farnear_service.types import Collection, FloatArray, Hit, Interaction, Opinion, Query
+from farnear_service.types import Collection, FloatArray, Hit, Interaction, ItemRef, Opinion, Query
 
 HISTORY = 100_000  # of a user, the newest so many count: comparing all with a million items takes minutes already
 
@@ -51,6 +51,11 @@ class Wish:
             raise InvalidError(f"mode, novelty: {came}; allowed is one of them")
         if self.pool and self.mode is not Mode.DIVERSE:
             raise InvalidError(f"pool: is {self.pool}; allowed is 0 unless the mode is DIVERSE")
+
+    def item_ids(self) -> set[str]:
+        """The items that are given as liked, disliked or seen."""
+        examples = (query.item_id for query in (*self.liked, *self.disliked) if isinstance(query, ItemRef))
+        return {*self.seen, *examples}
 
 
 @dataclass(frozen=True, kw_only=True)

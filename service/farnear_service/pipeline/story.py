@@ -9,7 +9,7 @@ The store is the only truth; what a live collection holds is derived from it.
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,22 +22,13 @@ from farnear_service.index import Generation, Position
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.again import again_after_a_move
 from farnear_service.pipeline.catalog import Catalog
-from farnear_service.pipeline.cluster_questions import (
-    ClusterDetail,
-    ClusterSummary,
-    MapPoints,
-    Suggestion,
-    detail,
-    map_points,
-    suggestion,
-    summaries,
-)
+from farnear_service.pipeline.clustering import Clustering
 from farnear_service.pipeline.explaining import PAIRS, AskedResult, ExplainHits, Explaining
+from farnear_service.pipeline.gathering import LoneQuery
 from farnear_service.pipeline.live import LiveCollection
-from farnear_service.pipeline.living_map import MapState
 from farnear_service.pipeline.recommending import Example, Wish, history, recommended, taste_of
 from farnear_service.pipeline.subjects import Subject, Subjects, own_vector
-from farnear_service.store import RecordedEvent, Row
+from farnear_service.store import Row
 from farnear_service.types import (
     MAX_URI_BYTES,
     Attributes,
@@ -59,6 +50,8 @@ from farnear_service.types import (
     check_text,
 )
 
+_SPARE = 2  # hits: one more than asked for tells whether there is a next page, one makes up for the queried item
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -73,16 +66,6 @@ class Limits:
     max_examples: int = 1000
     max_seen: int = 10_000
     max_interactions: int = 10_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where a query falls on the map: `cluster` -1 is noise, `core_distance` and `position` are in map units."""
-
-    cluster: int
-    core_distance: float
-    position: tuple[float, float]
-    map_version: int
 
 
 Behind = tuple[Position | None, Position | None]
@@ -114,6 +97,7 @@ class Pipeline:
         self.limits = limits or Limits()
         self._metrics = metrics
         self._subjects = Subjects(catalog, metrics)
+        self.clustering = Clustering(catalog, self._subjects)
         self._explaining = Explaining(catalog, self._subjects)
 
     # Items
@@ -200,7 +184,10 @@ class Pipeline:
             [self._subjects.subject(live, query, patient=patient) for query in queries]
         )
         asked = [subject for subject in subjects if not isinstance(subject, ServiceError)]
-        answers = await asyncio.to_thread(self._search, live, asked, direction, k, where, behind)
+        if len(asked) == 1 and where is None and behind is None:
+            answers = [await self._search_alone(live, asked[0], direction, k)]
+        else:
+            answers = await asyncio.to_thread(self._search, live, asked, direction, k, where, behind)
         if explain is not None:
             answered = [query for query, one in zip(queries, subjects, strict=True) if isinstance(one, Subject)]
             results = [
@@ -242,12 +229,18 @@ class Pipeline:
             for queries in (wish.liked, wish.disliked)
         ]
         met = await history(self.catalog.store, live.record, wish.user)
+        ids = wish.item_ids() | {one.item_id for one in met}
 
         def answer() -> tuple[Hit, ...]:
             taste = taste_of(self.catalog.store, live.record, liked, disliked, wish.seen, met)
             now = live.index.now()
+            allowed = _allowed(live, now, wish.where)
             with self._metrics.stage("recommend"):
-                hits = recommended(now, taste, wish, _allowed(live, now, wish.where))
+                hits = recommended(now, taste, wish, allowed)
+                if not ids.isdisjoint(hit.item_id for hit in hits):
+                    # What was met was replaced between the two readings, and has another key now.
+                    unmet = ~now.columns.ids.among(list(ids))
+                    hits = recommended(now, taste, wish, unmet if allowed is None else allowed & unmet)
             return tuple(_on_map(live, hit) for hit in hits)
 
         hits = await asyncio.to_thread(answer)
@@ -283,14 +276,6 @@ class Pipeline:
         return await asyncio.to_thread(self.catalog.store.delete_interactions, live.record, user)
 
     @again_after_a_move
-    async def assign(self, name: str, query: Query | None) -> Placement:
-        """Which cluster a query falls into, without adding it."""
-        live = self.catalog.live(name)
-        state = live.map.state()
-        subject = await self._subjects.subject(live, query, patient=False)
-        return await asyncio.to_thread(_placement, state, subject)
-
-    @again_after_a_move
     async def explain(
         self,
         name: str,
@@ -304,64 +289,6 @@ class Pipeline:
         live = self.catalog.live(name)
         _check_count("queries", len(queries), self.limits.max_explained)
         return await self._explaining.explain(live, queries, others, target, picture)
-
-    # Clusters
-
-    async def clusters(self, name: str) -> tuple[MapState, list[ClusterSummary]]:
-        """The clusters of the standing map, largest first."""
-        live = self.catalog.live(name)
-        state = live.map.state()
-        return state, await asyncio.to_thread(summaries, state.view, live.index.now())
-
-    async def cluster(
-        self, name: str, cluster: int, *, after: str | None, limit: int
-    ) -> tuple[MapState, ClusterDetail]:
-        """One cluster, or the noise (-1), with up to `limit` members in order of id from behind `after` on."""
-        live = self.catalog.live(name)
-        state = live.map.state()
-        found = await asyncio.to_thread(detail, state.view, live.index.now(), cluster, after=after, limit=limit)
-        return state, found
-
-    async def map_points(self, name: str) -> tuple[MapState, MapPoints]:
-        """Every present item on the standing map."""
-        live = self.catalog.live(name)
-        state = live.map.state()
-        return state, await asyncio.to_thread(map_points, state.view, live.index.now())
-
-    async def suggest_eps(self, name: str, min_samples: int | None) -> tuple[MapState, Suggestion]:
-        """The k-distance curve of the standing map and an eps for it."""
-        state = self.catalog.live(name).map.state()
-        settings = state.view.settings
-        if min_samples is not None:
-            settings = replace(settings, min_samples=min_samples)
-            settings.check()
-        return state, await asyncio.to_thread(suggestion, state.view, settings)
-
-    async def recluster(
-        self, name: str, *, eps: float | None, min_samples: int | None, perplexity: float | None
-    ) -> MapState:
-        """Clusters anew by settings that stay: on the standing map for eps or min_samples alone, else on a new one."""
-        return await self.catalog.live(name).map.recluster(eps=eps, min_samples=min_samples, perplexity=perplexity)
-
-    async def watch_clusters(
-        self, name: str, *, after: int | None
-    ) -> AsyncIterator[tuple[int, Sequence[RecordedEvent]]]:
-        """Where the feed stands, and then what happens to the clusters, from the event of number `after` on.
-
-        None means from now on. Each step has the number of its last event. Goes on through a move to another bundle,
-        and ends when the server stops; raises NotFoundError when the collection is deleted.
-        """
-        live = self.catalog.live(name)
-        if after is None:
-            after = await asyncio.to_thread(self.catalog.store.newest_cluster_event, live.record)
-        yield after, ()
-        while True:
-            async for events in live.map.feed.events(after):
-                after = events[-1].number
-                yield after, events
-            ended, live = live, self.catalog.live(name)
-            if live is ended:
-                return
 
     def _check_k(self, k: int) -> None:
         if not 1 <= k <= self.limits.max_k:
@@ -399,13 +326,20 @@ class Pipeline:
     def _items(self, live: LiveCollection, after: str | None, limit: int, where: Filter | None) -> list[Item]:
         store = self.catalog.store
         if where is None:
-            found = store.items(live.record, after=after, limit=limit)
-        else:
-            now = live.index.now()
+            return [_with_cluster(live, item) for item in store.items(live.record, after=after, limit=limit)]
+        found: list[Item] = []
+        while True:
+            now, start = live.index.now(), after or ""
             ids = now.columns.item_ids(np.flatnonzero(_matching(live, now, where)))
-            start = "" if after is None else after
-            found = store.items_by_id(live.record, heapq.nsmallest(limit, (one for one in ids if one > start)))
-        return [_with_cluster(live, item) for item in found]
+            wanted = heapq.nsmallest(limit - len(found), (one for one in ids if one > start))
+            found += store.items_by_id(live.record, wanted)
+            if len(found) == limit or not wanted:
+                return [_with_cluster(live, item) for item in found]
+            after = wanted[-1]  # some were deleted since `now`, or there are no more
+
+    async def _search_alone(self, live: LiveCollection, subject: Subject, direction: Direction, k: int) -> Answer:
+        result = await live.searches.search(LoneQuery(vector=subject.vector, k=k + _SPARE, direction=direction))
+        return _answer(live, result, subject, k, (None, None))
 
     def _search(
         self,
@@ -421,8 +355,7 @@ class Pipeline:
         now = live.index.now()  # one generation for both ends
         vectors = np.stack([subject.vector for subject in subjects])
         with self._metrics.stage("search"):
-            # One more than asked for tells whether there is a next page, another one makes up for the queried item.
-            found = now.search(vectors, k + 2, direction, allowed=_allowed(live, now, where), behind=behind)
+            found = now.search(vectors, k + _SPARE, direction, allowed=_allowed(live, now, where), behind=behind)
         before = behind or (None, None)
         return [_answer(live, result, subject, k, before) for result, subject in zip(found, subjects, strict=True)]
 
@@ -469,19 +402,6 @@ def _set_attributes(attributes: Mapping[str, AttributeValue | None]) -> Attribut
         if value is None:
             raise InvalidError(f"attributes[{name!r}]: is not set, or a timestamp outside of the years 1 to 9999")
     return {name: value for name, value in attributes.items() if value is not None}
-
-
-def _placement(state: MapState, subject: Subject) -> Placement:
-    position = None if subject.key is None else state.view.position_of(subject.key)
-    if position is None:
-        position = state.place(subject.vector)
-    cluster, distance = state.view.snapshot.assign(position)
-    return Placement(
-        cluster=cluster,
-        core_distance=distance,
-        position=(float(position[0]), float(position[1])),
-        map_version=state.view.version,
-    )
 
 
 def _with_cluster(live: LiveCollection, item: Item) -> Item:

@@ -37,7 +37,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     ) -> clusters_pb2.ListClustersResponse:
         size = pages.page_size(request.page_size, default=1000, limit=1000)
         after = pages.page_start(request.page_token)
-        state, summaries = await self._pipeline.clusters(request.collection)
+        state, summaries = await self._pipeline.clustering.summaries(request.collection)
         names = [str(summary.cluster) for summary in summaries]
         if after is not None and after not in names:
             raise InvalidError("page_token: the clusters have changed since that page; start again without a token")
@@ -54,7 +54,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
         self, request: clusters_pb2.GetClusterRequest, context: Context
     ) -> clusters_pb2.GetClusterResponse:
         size = pages.page_size(request.page_size, default=100, limit=10_000)
-        state, found = await self._pipeline.cluster(
+        state, found = await self._pipeline.clustering.detail(
             request.collection, request.cluster, after=pages.page_start(request.page_token), limit=size + 1
         )
         return clusters_pb2.GetClusterResponse(
@@ -68,7 +68,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
         )
 
     async def Assign(self, request: clusters_pb2.AssignRequest, context: Context) -> clusters_pb2.AssignResponse:
-        placement = await self._pipeline.assign(request.collection, wire.query(request.query))
+        placement = await self._pipeline.clustering.assign(request.collection, wire.query(request.query))
         return clusters_pb2.AssignResponse(
             cluster=placement.cluster,
             core_distance=placement.core_distance,
@@ -80,14 +80,14 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     async def GetMap(
         self, request: clusters_pb2.GetMapRequest, context: Context
     ) -> AsyncIterator[clusters_pb2.GetMapResponse]:
-        state, points = await self._pipeline.map_points(request.collection)
+        state, points = await self._pipeline.clustering.map_points(request.collection)
         for start in range(0, len(points.item_ids), MAP_CHUNK):
             yield _map_chunk(state, points, slice(start, start + MAP_CHUNK))
 
     async def Recluster(
         self, request: clusters_pb2.ReclusterRequest, context: Context
     ) -> clusters_pb2.ReclusterResponse:
-        state = await self._pipeline.recluster(
+        state = await self._pipeline.clustering.recluster(
             request.collection,
             eps=request.eps if request.HasField("eps") else None,
             min_samples=request.min_samples if request.HasField("min_samples") else None,
@@ -100,7 +100,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     async def SuggestEps(
         self, request: clusters_pb2.SuggestEpsRequest, context: Context
     ) -> clusters_pb2.SuggestEpsResponse:
-        state, found = await self._pipeline.suggest_eps(
+        state, found = await self._pipeline.clustering.suggest_eps(
             request.collection, request.min_samples if request.HasField("min_samples") else None
         )
         return clusters_pb2.SuggestEpsResponse(
@@ -116,7 +116,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
         self, request: clusters_pb2.WatchClustersRequest, context: Context
     ) -> AsyncIterator[clusters_pb2.WatchClustersResponse]:
         after = pages.event_start(request.resume_token, from_start=request.from_start)
-        async for number, events in self._pipeline.watch_clusters(request.collection, after=after):
+        async for number, events in self._pipeline.clustering.watch(request.collection, after=after):
             yield clusters_pb2.WatchClustersResponse(
                 events=[_event(event) for event in events], resume_token=pages.event_token(number)
             )

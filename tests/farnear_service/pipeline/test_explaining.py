@@ -227,7 +227,7 @@ async def test_what_ties_to_a_cluster_is_what_is_like_its_medoid(
         members = [name for name, cluster in clusters.items() if cluster != -1]
         queries = [*(ItemRef(item_id=name) for name in members), Image(data=make_picture(0))]
         results = served(await pipeline.explain("cells", queries, target=ExplainTarget.CLUSTER))
-        placement = await pipeline.assign("cells", queries[-1])
+        placement = await pipeline.clustering.assign("cells", queries[-1])
         for query, cluster, result in zip(
             queries, [*(clusters[name] for name in members), placement.cluster], results, strict=True
         ):

@@ -1,5 +1,6 @@
 """Recommending through the pipeline; the mathematics is judged in test_recommend."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -11,6 +12,7 @@ from farnear_service.errors import InvalidError, NotFoundError
 from farnear_service.filters import Equals
 from farnear_service.pipeline import Limits, Mode, Pipeline, Wish
 from farnear_service.recommend import Taste
+from farnear_service.store import Store
 from farnear_service.types import ImageRetention, Interaction, ItemRef, NewItem, Opinion, Vector
 
 Opened = Callable[..., AbstractAsyncContextManager[Pipeline]]
@@ -20,8 +22,12 @@ VECTORS = np.random.default_rng(5).normal(size=(40, 4)).astype(np.float32)
 
 async def filled(pipeline: Pipeline) -> None:
     await pipeline.catalog.create_collection("cells", "tiny", ImageRetention.NONE)
+    assert await pipeline.upsert("cells", new_items(pipeline)) == [None] * len(VECTORS)
+
+
+def new_items(pipeline: Pipeline) -> list[NewItem]:
     digest = pipeline.catalog.bundles()["tiny"].digest
-    items = [
+    return [
         NewItem(
             item_id=f"v{i:02d}",
             label=("crack", "rust")[i % 2],
@@ -29,7 +35,6 @@ async def filled(pipeline: Pipeline) -> None:
         )
         for i, vector in enumerate(VECTORS)
     ]
-    assert await pipeline.upsert("cells", items) == [None] * len(items)
 
 
 def taste(pipeline: Pipeline, liked: list[int], disliked: list[int], seen: list[int]) -> Taste:
@@ -81,6 +86,28 @@ async def test_only_what_matches_is_recommended(opened: Opened) -> None:
         unknown = Wish(mode=Mode.DIVERGENT, k=1, where=Equals("colour", "red"))
         with pytest.raises(InvalidError, match="colour"):
             await pipeline.recommend("cells", unknown)
+
+
+@pytest.mark.parametrize("how", [{"mode": Mode.DIVERGENT}, {"mode": Mode.DIVERSE}, {"mode": Mode.SIMILAR}])
+@pytest.mark.parametrize("where", [None, Equals("label", "rust")])
+async def test_what_was_met_is_not_recommended_though_it_is_replaced_meanwhile(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], where: Any
+) -> None:
+    async with opened() as pipeline:
+        await filled(pipeline)
+        await pipeline.record_interactions("cells", "ann", interactions({f"v{i:02d}": Opinion.LIKED for i in range(9)}))
+        loop, vectors = asyncio.get_running_loop(), Store.vectors
+
+        def read_before_a_write(store: Store, *given: Any) -> Any:
+            read = vectors(store, *given)
+            asyncio.run_coroutine_threadsafe(pipeline.upsert("cells", new_items(pipeline)), loop).result()
+            return read
+
+        monkeypatch.setattr(Store, "vectors", read_before_a_write)
+        examples = {"liked": (ItemRef(item_id="v30"),), "disliked": (ItemRef(item_id="v31"),), "seen": ("v32", "v33")}
+        found = await pipeline.recommend("cells", Wish(user="ann", k=1000, where=where, **examples, **how))
+        left = [*range(9, 30), *range(34, 40)]
+        assert sorted(ids(found)) == [f"v{i:02d}" for i in left if where is None or i % 2]
 
 
 async def test_an_example_need_not_be_an_item(opened: Opened) -> None:

@@ -16,6 +16,7 @@ from farnear_service.errors import (
     OverloadedError,
     PreconditionError,
 )
+from farnear_service.filters import Exists
 from farnear_service.image import ImageLimits
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import Answer, Limits, Pipeline
@@ -176,9 +177,9 @@ async def test_unknown_names_are_told(opened: Opened, make_picture: MakePicture)
             pipeline.item("none", "a"),
             pipeline.items("none", after=None, limit=1),
             pipeline.search("none", [query], Direction.BOTH, 1),
-            pipeline.assign("none", query),
+            pipeline.clustering.assign("none", query),
             pipeline.explain("none", [query]),
-            pipeline.clusters("none"),
+            pipeline.clustering.summaries("none"),
         ):
             with pytest.raises(NotFoundError, match="collection: there is no 'none'"):
                 await work
@@ -297,6 +298,26 @@ async def test_deleting(opened: Opened) -> None:
         assert_index_equals_store(pipeline)
         with pytest.raises(NotFoundError, match="item_id: collection 'cells' has no item 'v001'"):
             await pipeline.item("cells", "v001")
+
+
+async def test_a_filtered_list_goes_on_to_its_end_though_items_are_deleted_meanwhile(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened() as pipeline:
+        await made(pipeline)
+        await pipeline.upsert("cells", scattered(pipeline, 30))
+        loop, read, goes = asyncio.get_running_loop(), Store.items_by_id, ["v003", "v008", "v009"]
+
+        def read_after_a_deletion(store: Store, *given: Any) -> Any:
+            if goes:
+                asyncio.run_coroutine_threadsafe(pipeline.delete_items("cells", [goes.pop(0)]), loop).result()
+            return read(store, *given)
+
+        monkeypatch.setattr(Store, "items_by_id", read_after_a_deletion)
+        found = await pipeline.items("cells", after="v001", limit=6, where=Exists("item_id"))
+        assert [item.item_id for item in found] == ["v002", "v004", "v005", "v006", "v007", "v010"]
+        found = await pipeline.items("cells", after="v026", limit=6, where=Exists("item_id"))
+        assert [item.item_id for item in found] == ["v027", "v028", "v029"]
 
 
 async def test_upserts_and_deletes_of_overlapping_ids_at_once(opened: Opened) -> None:
@@ -646,7 +667,10 @@ async def test_clusters_appear_in_items_and_hits_once_a_map_is_fitted(opened: Op
         await pipeline.upsert("cells", scattered(pipeline, 4))
         assert (await pipeline.item("cells", "v000")).cluster is None
         assert {hit.cluster for hit in (await found(pipeline, ItemRef(item_id="v000"))).similar} == {None}
-        for work in (pipeline.assign("cells", ItemRef(item_id="v000")), pipeline.clusters("cells")):
+        for work in (
+            pipeline.clustering.assign("cells", ItemRef(item_id="v000")),
+            pipeline.clustering.summaries("cells"),
+        ):
             with pytest.raises(PreconditionError, match="has 4 items; a map needs at least 5"):
                 await work
         await pipeline.upsert("cells", scattered(pipeline, 60))
@@ -682,7 +706,7 @@ async def test_assign_places_what_is_asked_about_without_adding_it(opened: Opene
         query = scattered(pipeline, 1, seed=5)[0].content
         assert isinstance(query, Vector)
         unit = (query.values / np.linalg.norm(query.values.astype(np.float64))).astype(np.float32)
-        placement = await pipeline.assign("cells", query)
+        placement = await pipeline.clustering.assign("cells", query)
         expected = pipeline.catalog.live("cells").map.state().place(unit)
         np.testing.assert_allclose(placement.position, expected, atol=1e-4)
         distances = np.linalg.norm(now.points[now.core] - np.array(placement.position), axis=1)
@@ -691,13 +715,13 @@ async def test_assign_places_what_is_asked_about_without_adding_it(opened: Opene
         assert placement.cluster == (nearest if distances.min() <= 3.0 else -1)
         assert placement.map_version == view.version
         assert pipeline.catalog.collection("cells")[1] == 40
-        stored = await pipeline.assign("cells", ItemRef(item_id="v003"))
+        stored = await pipeline.clustering.assign("cells", ItemRef(item_id="v003"))
         position = view.position_of(pipeline.catalog.store.item(pipeline.catalog.live("cells").record, "v003").key)
         assert position is not None
         assert stored.position == tuple(position)
         for bad, refusal in ((ItemRef(item_id="nothing"), NotFoundError), (None, InvalidError)):
             with pytest.raises(refusal):
-                await pipeline.assign("cells", bad)
+                await pipeline.clustering.assign("cells", bad)
 
 
 # Images that are kept
