@@ -28,7 +28,7 @@ class Bundle:
     """A checked bundle.
 
     `digest` is the model's id; images are `width` x `height` pixels, vectors have `dim` values. Where `closed_form`
-    holds, the graph gives heat maps too; where `pair_closed_form` holds, those of pairs.
+    holds, the graph gives heat maps too; where `pair_heatmaps` holds, those of pairs.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Bundle:
     height: int
     dim: int
     closed_form: bool
-    pair_closed_form: bool
+    pair_heatmaps: bool
     files: frozenset[str]
 
     @property
@@ -122,7 +122,7 @@ def _checked(path: Path, description: Mapping[str, Any]) -> Bundle:
         height=image["height"],
         dim=embedding["dim"],
         closed_form=description["explain"].get("closed_form", False) is True,
-        pair_closed_form=description["explain"].get("pair_closed_form", False) is True,
+        pair_heatmaps=description["explain"].get("pair_heatmaps", False) is True,
         files=frozenset(files),
     )
 

@@ -31,7 +31,7 @@ class Embedder:
             (embedding,) = self.embed([probe])
             if bundle.closed_form:
                 self.heatmaps([probe])
-            if bundle.pair_closed_form:
+            if bundle.pair_heatmaps:
                 self.pair_heatmaps([probe], np.zeros((1, bundle.dim), np.float32))
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise BundleError(f"bundle {bundle.path}: model.onnx is not what bundle.json says ({error})") from error
@@ -57,12 +57,12 @@ class Embedder:
         (heatmaps_Bhw,) = self._session.run(["heatmap"], {"images": np.stack(images)})
         return list(np.asarray(heatmaps_Bhw, np.float32))
 
-    def pair_heatmaps(self, images: Sequence[ByteArray], targets: FloatArray) -> Sequence[FloatArray]:
-        """Grad-CAM of each image's cosine with its target in closed form, float32 of shape (h, w), signed.
+    def pair_heatmaps(self, images: Sequence[ByteArray], targets_TD: FloatArray) -> FloatArray:
+        """Where each image's cosine with each target comes from (Zhu et al. 2019), float32 (B, T, h, w), signed.
 
-        `targets` are the embeddings of the other sides, float32 of shape (B, D). Only where the bundle's
-        `pair_closed_form` holds.
+        `targets_TD` are the embeddings of the other sides, float32 of shape (T, D). Only where the bundle's
+        `pair_heatmaps` holds.
         """
-        given = {"images": np.stack(images), "targets": targets}
-        (heatmaps_Bhw,) = self._session.run(["pair_heatmap"], given)
-        return list(np.asarray(heatmaps_Bhw, np.float32))
+        given = {"images": np.stack(images), "targets": targets_TD}
+        (heatmaps_BThw,) = self._session.run(["pair_heatmaps"], given)
+        return np.asarray(heatmaps_BThw, np.float32)

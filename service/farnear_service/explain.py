@@ -2,7 +2,8 @@
 
     alpha_m = mean_xy dy/dA_m;  heat map = sum_m alpha_m A_m
     y = sum_m (U_m)^2 for an image alone (Yasuno et al., eq. 6-8), whose map is cut off below 0
-    y = e . t for a pair (Zhu et al. 2019): the embedding and the other side's, which is held fixed
+    y = z . t / |z| for a pair (Zhu et al. 2019): the cosine of the image's vector z and the other side's t, with t and
+    the length |z| held fixed, so that the map tells what the cosine is made of
 
 with A the feature layer and U the reduction layer: the path through Torch, for every network. Where the gradient has a
 closed form, the bundle's graph gives the same maps without Torch (`Embedder`). Torch is imported by the first call, and
@@ -40,28 +41,32 @@ class Explainer:
 
         Raises PreconditionError where the bundle has no Torch program or Torch is not installed.
         """
-        maps = self._grad_cam(images, lambda _, reduction: reduction.square().sum())
-        return [np.maximum(values, 0) for values in maps]
-
-    def pair_heatmaps(self, images: Sequence[ByteArray], targets: FloatArray) -> list[FloatArray]:
-        """A heat map, float32 of shape (h, w) and signed, for each image and its target, float32 of shape (B, D).
-
-        Raises PreconditionError as `heatmaps` does.
-        """
-        return self._grad_cam(images, lambda embedding, _: (embedding * embedding.new_tensor(targets)).sum())
-
-    def _grad_cam(self, images: Sequence[ByteArray], score: Callable[[Any, Any], Any]) -> list[FloatArray]:
-        """Grad-CAM of a score of embedding (B, D) and reduction (B, R), summed over the batch."""
         with self._turn:
-            program = self._load()
-            import torch
+            _, features, reduction, *_ = self._program_outputs(images)
+            return list(_grad_cam(reduction.square().sum(), features).clamp(min=0).numpy())
 
-            embedding, features, reduction = program(torch.from_numpy(np.stack(images)))
-            # Each image's score depends on its own features alone, so the sum's gradient is every image's own.
-            (gradient,) = torch.autograd.grad(score(embedding, reduction), features)
-            weights = gradient.mean(dim=(2, 3), keepdim=True)
-            maps = (weights * features).sum(dim=1).detach()
-            return list(maps.to(torch.float32).numpy())
+    def pair_heatmaps(self, images: Sequence[ByteArray], targets_TD: FloatArray) -> FloatArray:
+        """A heat map of each image and each target, float32 (B, T, h, w), signed; a backward pass for each target.
+
+        `targets_TD` are the unit vectors of the other sides, float32 of shape (T, D). Raises PreconditionError as
+        `heatmaps` does, and where the program is of a version that does not give the vector.
+        """
+        with self._turn:
+            _, features, _, *vector = self._program_outputs(images)
+            if not vector:
+                raise PreconditionError(
+                    f"bundle {self._bundle.name!r}: explains no pairs, as it was written by an older version; train it"
+                    " again"
+                )
+            unit = vector[0] / vector[0].norm(dim=1, keepdim=True).detach()
+            maps = [_grad_cam((unit @ unit.new_tensor(target)).sum(), features).numpy() for target in targets_TD]
+            return np.stack(maps, axis=1)
+
+    def _program_outputs(self, images: Sequence[ByteArray]) -> Any:  # noqa: ANN401 - torch tensors
+        program = self._load()
+        import torch
+
+        return program(torch.from_numpy(np.stack(images)))
 
     def _load(self) -> Any:  # noqa: ANN401 - a torch module, whose type must not be imported here
         if self._program is None:
@@ -82,6 +87,16 @@ class Explainer:
                 raise BundleError(f"bundle {self._bundle.name!r}: Torch does not load explain.pt2 ({error})") from error
             self._loaded(_resident_bytes() - before)
         return self._program
+
+
+def _grad_cam(score: Any, features: Any) -> Any:  # noqa: ANN401 - torch tensors
+    """Grad-CAM, float32 of shape (B, h, w), of a score summed over the batch, from features of shape (B, K, h, w)."""
+    import torch
+
+    # Each image's score depends on its own features alone, so the sum's gradient is every image's own.
+    (gradient,) = torch.autograd.grad(score, features, retain_graph=True)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return (weights * features).sum(dim=1).detach().to(torch.float32)
 
 
 def _resident_bytes() -> int:

@@ -5,6 +5,7 @@ moves the embedding: with OpenCV's resizers an image's own stored copy was its n
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,21 @@ def decode(data: bytes, width: int, height: int, limits: ImageLimits) -> ByteArr
         return np.asarray(_rgb(_load(image)).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def draw(data: bytes, heatmap: FloatArray, limits: ImageLimits, form: HeatmapPicture) -> bytes:
-    """A PNG of what is above 0 in `heatmap`, shape (h, w), at the shown size of its image, at most 1,024 px a side.
+def draw(data: bytes, heatmaps: Sequence[FloatArray], limits: ImageLimits, form: HeatmapPicture) -> list[bytes]:
+    """A PNG of what is above 0 in each heat map, (h, w), at the shown size of their image, at most 1,024 px a side.
 
-    Colours go from 0 to the map's greatest value. An overlay lies over the image: the stronger, the more opaque.
+    Colours go from 0 to the map's greatest absolute value, so that what little there is above 0 in a map of mostly less
+    looks little. An overlay lies over the image: the stronger, the more opaque.
     """
     with _open(data, limits) as image:
         image.draft("RGB", (MAX_PICTURE_SIDE, MAX_PICTURE_SIDE))
         picture = _rgb(_load(image))
     picture.thumbnail((MAX_PICTURE_SIDE, MAX_PICTURE_SIDE), Image.Resampling.BILINEAR)
-    positive = np.maximum(heatmap, 0)
-    peak = float(positive.max())
+    return [_drawn(picture, heatmap, form) for heatmap in heatmaps]
+
+
+def _drawn(picture: Image.Image, heatmap: FloatArray, form: HeatmapPicture) -> bytes:
+    positive, peak = np.maximum(heatmap, 0), float(np.abs(heatmap).max())
     strength = Image.fromarray(np.asarray(positive / peak if peak > 0 else positive, np.float32))
     smooth = strength.resize(picture.size, Image.Resampling.BICUBIC)
     share: FloatArray = np.clip(np.asarray(smooth, np.float32), 0, 1)

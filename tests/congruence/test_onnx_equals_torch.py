@@ -13,7 +13,7 @@ from farnear_service.embedder import Embedder
 from farnear_service.explain import Explainer
 from farnear_training import data
 from farnear_training.export import Provenance, export
-from farnear_training.models import NETWORKS, Network, StridedCnn, WeightsError, build
+from farnear_training.models import NETWORKS, EfficientNetLite0, Network, StridedCnn, WeightsError, build
 from numpy.typing import NDArray
 
 PACKS = Path(os.environ.get("FARNEAR_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -62,6 +62,8 @@ def case(request: pytest.FixtureRequest, noise: Images, tmp_path_factory: pytest
             norm.momentum = None  # the plain mean of what it sees, as after a long training
         with torch.no_grad():
             network(torch.from_numpy(noise(size)[:16]))
+    if isinstance(network, EfficientNetLite0):
+        torch.nn.init.uniform_(network.head.bias, -1, 1)  # as after some training
     path = tmp_path_factory.mktemp("congruence") / "bundle"
     provenance = Provenance(name="b", class_names=[], training={}, dataset={}, evaluation={}, split={})
     export(network, path, provenance, parity_images=noise(size)[:2])
@@ -96,7 +98,7 @@ def test_heat_maps_equal_the_gradient(case: Case, images: NDArray[np.uint8], siz
     assert case.network.closed_form
     served, explained = case.embedder.heatmaps(batch), case.explainer.heatmaps(batch)
     for image, *heatmaps in zip(batch, served, explained, strict=True):
-        _, features, reduction = case.network(torch.from_numpy(image[None]))
+        _, features, reduction, _ = case.network(torch.from_numpy(image[None]))
         (gradient,) = torch.autograd.grad((reduction**2).sum(), features)
         expected = torch.zeros_like(features[0, 0])
         for layer, slope in zip(features[0], gradient[0], strict=True):
@@ -111,18 +113,38 @@ def test_heat_maps_equal_the_gradient(case: Case, images: NDArray[np.uint8], siz
 @pytest.mark.parametrize("size", [1, 7])
 def test_heat_maps_of_pairs_equal_the_gradient(case: Case, images: NDArray[np.uint8], size: int) -> None:
     batch = list(images[:size])
-    targets = np.random.default_rng(1).normal(size=(size, case.network.embedding_dim)).astype(np.float32)
-    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
-    served, explained = case.embedder.pair_heatmaps(batch, targets), case.explainer.pair_heatmaps(batch, targets)
-    expected = []
-    for image, target in zip(batch, targets, strict=True):
-        embedding, features, _ = case.network(torch.from_numpy(image[None]))
-        (gradient,) = torch.autograd.grad(torch.cosine_similarity(embedding[0], torch.from_numpy(target), 0), features)
-        heatmap = torch.zeros_like(features[0, 0])
-        for layer, slope in zip(features[0], gradient[0], strict=True):
-            heatmap += slope.mean() * layer
-        expected.append(heatmap.detach().numpy())
-    assert min(heatmap.min() for heatmap in expected) < 0
+    targets = unit_vectors(3, case.network.embedding_dim)
+    expected = np.empty((size, 3, *case.embedder.heatmaps(batch)[0].shape), np.float32)
+    for row, image in zip(expected, batch, strict=True):
+        _, features, _, vector = case.network(torch.from_numpy(image[None]))
+        length = float(vector.detach().norm())
+        for place, target in enumerate(torch.from_numpy(targets)):
+            (gradient,) = torch.autograd.grad(vector[0] @ target / length, features, retain_graph=True)
+            heatmap = torch.zeros_like(features[0, 0])
+            for layer, slope in zip(features[0], gradient[0], strict=True):
+                heatmap += slope.mean() * layer
+            row[place] = heatmap.detach().numpy()
+    assert expected.min() < 0
     allowed = case.network.heatmap_tolerance * float(np.abs(expected).max())
-    np.testing.assert_allclose(served, expected, rtol=0, atol=allowed)
-    np.testing.assert_allclose(explained, expected, rtol=0, atol=allowed)
+    for found in (case.embedder, case.explainer):
+        np.testing.assert_allclose(found.pair_heatmaps(batch, targets), expected, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("case", ["efficientnet-lite0"], indirect=True)
+def test_places_and_bias_add_up_to_the_cosine(case: Case, images: NDArray[np.uint8]) -> None:
+    """Where the vector is linear in pooled features (Zhu et al. 2019)."""
+    assert isinstance(case.network, EfficientNetLite0)
+    batch, targets = list(images[:7]), unit_vectors(5, case.network.embedding_dim)
+    with torch.no_grad():
+        lengths = case.network(torch.from_numpy(images[:7])).vector.norm(dim=1, keepdim=True).numpy()
+    bias_shares = targets @ case.network.head.bias.detach().numpy() / lengths
+    assert np.abs(bias_shares).max() > 0.01
+    cosines = np.stack(case.embedder.embed(batch)) @ targets.T
+    for found in (case.embedder, case.explainer):
+        sums = found.pair_heatmaps(batch, targets).sum(axis=(2, 3))
+        np.testing.assert_allclose(sums + bias_shares, cosines, atol=1e-4)
+
+
+def unit_vectors(count: int, dim: int) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(1).normal(size=(count, dim)).astype(np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)

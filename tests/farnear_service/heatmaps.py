@@ -24,10 +24,16 @@ def features_of(pixels: np.ndarray) -> np.ndarray:
     return pooled.transpose(2, 0, 1).reshape(3, PLACES)
 
 
-def embedding_of(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Its unit vector (D,) of feature maps."""
-    raw: np.ndarray = np.einsum("kp,kpd->d", features, weights)
-    return raw / np.linalg.norm(raw)
+def vector_of(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Its vector (D,) of feature maps, before that is scaled to unit length."""
+    vector: np.ndarray = np.einsum("kp,kpd->d", features, weights)
+    return vector
+
+
+def pair_heatmap(weights: np.ndarray, features: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The heat map (4, 4) of its cosine with a vector (D,), both lengths held fixed, by derivatives."""
+    length = np.linalg.norm(vector_of(weights, features)) * np.linalg.norm(target)
+    return grad_cam(lambda changed: float(vector_of(weights, changed) @ target / length), features)
 
 
 def grad_cam(score: Callable[[np.ndarray], float], features: np.ndarray) -> np.ndarray:
@@ -50,17 +56,17 @@ def add_heatmaps(path: Path) -> None:
     nodes = [
         ("Mul", ["raw", "two"], "own_slope"),
         ("MatMul", ["own_slope", "mean_weights"], "own_alpha"),
-        ("Mul", ["embedding", "targets"], "products"),
-        ("ReduceSum", ["products", "second"], "cosine"),
-        ("Mul", ["embedding", "cosine"], "along"),
-        ("Sub", ["targets", "along"], "across"),
         ("ReduceL2", ["raw", "second"], "length"),
-        ("Div", ["across", "length"], "pair_slope"),
-        ("MatMul", ["pair_slope", "mean_weights"], "pair_alpha"),
+        ("Unsqueeze", ["length", "second"], "lengths"),
+        ("MatMul", ["targets", "mean_weights"], "pair_alpha"),
+        ("Div", ["pair_alpha", "lengths"], "pair_alphas"),
     ]
     graph.node.extend(helper.make_node(kind, inputs, [output]) for kind, inputs, output in nodes)
-    for alpha, output in (("own_alpha", "signed"), ("pair_alpha", "pair_heatmap")):
-        graph.node.append(helper.make_node("Einsum", [alpha, "pooled"], [output], equation="bk,bkhw->bhw"))
+    for alpha, output, equation in (
+        ("own_alpha", "signed", "bk,bkhw->bhw"),
+        ("pair_alphas", "pair_heatmaps", "btk,bkhw->bthw"),
+    ):
+        graph.node.append(helper.make_node("Einsum", [alpha, "pooled"], [output], equation=equation))
     graph.node.append(helper.make_node("Relu", ["signed"], ["heatmap"]))
     constants = {
         "two": np.array(2, np.float32),
@@ -69,12 +75,12 @@ def add_heatmaps(path: Path) -> None:
         "targets": np.zeros((1, dim), np.float32),
     }
     graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    graph.input.append(helper.make_tensor_value_info("targets", TensorProto.FLOAT, ["B", dim]))
-    for name in ("heatmap", "pair_heatmap"):
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", 4, 4]))
+    graph.input.append(helper.make_tensor_value_info("targets", TensorProto.FLOAT, ["T", dim]))
+    for name, shape in (("heatmap", ["B", 4, 4]), ("pair_heatmaps", ["B", "T", 4, 4])):
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     model.opset_import[0].version = 18
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path / "model.onnx")
     description = json.loads((path / "bundle.json").read_text())
-    description["explain"] |= {"closed_form": True, "pair_closed_form": True}
+    description["explain"] |= {"closed_form": True, "pair_heatmaps": True}
     (path / "bundle.json").write_text(json.dumps(description))

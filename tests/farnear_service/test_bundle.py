@@ -37,16 +37,16 @@ def test_a_good_bundle_is_read(tiny_bundle: Path) -> None:
     assert (bundle.width, bundle.height, bundle.dim) == (16, 16, 4)
     assert bundle.model == tiny_bundle / "model.onnx"
     assert bundle.torch_program is None
-    assert (bundle.closed_form, bundle.pair_closed_form) == (False, False)
+    assert (bundle.closed_form, bundle.pair_heatmaps) == (False, False)
 
 
 @pytest.mark.parametrize("pairs", [True, False])
 def test_a_bundle_says_what_its_graph_explains(change: Callable[..., None], bundle: Path, pairs: bool) -> None:
     change("explain", "closed_form", value=True)
     if pairs:  # what was written before graphs gave pairs says nothing of them
-        change("explain", "pair_closed_form", value=True)
+        change("explain", "pair_heatmaps", value=True)
     assert load_bundle(bundle).closed_form
-    assert load_bundle(bundle).pair_closed_form is pairs
+    assert load_bundle(bundle).pair_heatmaps is pairs
 
 
 def test_names_and_classes_of_any_script_keep_their_digest(bundle: Path, change: Callable[..., None]) -> None:

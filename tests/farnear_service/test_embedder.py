@@ -10,7 +10,7 @@ from farnear_service.embedder import Embedder
 from farnear_service.errors import BundleError
 from onnx import numpy_helper
 
-from tests.farnear_service.heatmaps import embedding_of, features_of, grad_cam, weights_of
+from tests.farnear_service.heatmaps import features_of, grad_cam, pair_heatmap, weights_of
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_alone_and_in_a_batch_an_image_has_one_embedding(tiny_bundle: Path, imag
 
 def test_heat_maps_are_those_of_the_derivatives(heatmap_bundle: Path, images: list[np.ndarray]) -> None:
     bundle = load_bundle(heatmap_bundle)
-    assert (bundle.closed_form, bundle.pair_closed_form) == (True, True)
+    assert (bundle.closed_form, bundle.pair_heatmaps) == (True, True)
     weights = weights_of(heatmap_bundle)
     found = Embedder(bundle, threads=1).heatmaps(images)
     for image, heatmap in zip(images, found, strict=True):
@@ -55,15 +55,14 @@ def test_heat_maps_are_those_of_the_derivatives(heatmap_bundle: Path, images: li
 def test_heat_maps_of_pairs_are_those_of_the_derivatives(heatmap_bundle: Path, images: list[np.ndarray]) -> None:
     weights = weights_of(heatmap_bundle)
     embedder = Embedder(load_bundle(heatmap_bundle), threads=1)
-    targets = np.stack(embedder.embed(images[::-1]))
-    found = embedder.pair_heatmaps(images, targets)
-    for image, target, heatmap in zip(images[:2], targets, found, strict=False):
-        expected = grad_cam(
-            lambda features, target=target: float(embedding_of(weights, features) @ target), features_of(image)
-        )
-        assert (heatmap.shape, heatmap.dtype) == ((4, 4), np.float32)
-        assert expected.min() < 0 < expected.max()
-        np.testing.assert_allclose(heatmap, expected, atol=1e-4 * np.abs(expected).max())
+    targets = np.stack(embedder.embed(images[2:]))
+    found = embedder.pair_heatmaps(images[:2], targets)
+    assert (found.shape, found.dtype) == ((2, 3, 4, 4), np.float32)
+    for image, heatmaps in zip(images, found, strict=False):
+        for target, heatmap in zip(targets, heatmaps, strict=True):
+            expected = pair_heatmap(weights, features_of(image), target)
+            assert expected.min() < 0 < expected.max()
+            np.testing.assert_allclose(heatmap, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_graph_that_gives_no_pairs_although_it_should_is_refused(

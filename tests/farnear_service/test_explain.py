@@ -27,12 +27,12 @@ def network() -> "torch.nn.Module":
             self.reduce = torch.nn.Linear(5 * 16, 7)
             self.embed = torch.nn.Linear(7, 4)
 
-        def forward(self, images: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+        def forward(self, images: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
             scaled = images.permute(0, 3, 1, 2).to(torch.float32) / 255
             features = torch.relu(self.pool(self.conv(scaled)))
             reduction = self.reduce(features.flatten(1))
-            embedding = torch.nn.functional.normalize(self.embed(torch.relu(reduction)), dim=1)
-            return embedding, features, reduction
+            vector = self.embed(torch.relu(reduction))
+            return torch.nn.functional.normalize(vector, dim=1), features, reduction, vector
 
     torch.manual_seed(0)
     return Small()
@@ -43,12 +43,16 @@ def explained_bundle(
     tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[..., Path], seal_bundle: Callable[[Path], str]
 ) -> Path:
     """The tiny bundle with a Torch program beside it."""
-    path = make_bundle(tmp_path_factory.mktemp("explained") / "bundle")
+    path = write_program(make_bundle(tmp_path_factory.mktemp("explained") / "bundle"), network())
+    seal_bundle(path)
+    return path
+
+
+def write_program(path: Path, module: "torch.nn.Module") -> Path:
     example = torch.zeros(2, 16, 16, 3, dtype=torch.uint8)
-    program = torch.export.export(network(), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, path / "explain.pt2")
     with_program(path)
-    seal_bundle(path)
     return path
 
 
@@ -64,7 +68,7 @@ def images() -> list[np.ndarray]:
 
 def plain_heatmap(image: np.ndarray) -> np.ndarray:
     """Equations 6 to 8 for one image, with eager autograd and loops."""
-    _, features, reduction = network()(torch.from_numpy(image[None]))
+    _, features, reduction, _ = network()(torch.from_numpy(image[None]))
     score = sum(value**2 for value in reduction[0])
     (gradient,) = torch.autograd.grad(score, features)
     _, channels, height, width = features.shape
@@ -87,9 +91,10 @@ def test_heatmaps_equal_eager_autograd(explained_bundle: Path, images: list[np.n
 
 
 def plain_pair_heatmap(image: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The cosine of one image with a fixed vector, with eager autograd and loops."""
-    embedding, features, _ = network()(torch.from_numpy(image[None]))
-    cosine = sum(value * float(weight) for value, weight in zip(embedding[0], target, strict=True))
+    """The cosine of one image with a fixed vector, its length held fixed, with eager autograd and loops."""
+    _, features, _, vector = network()(torch.from_numpy(image[None]))
+    length = float(sum(value.detach() ** 2 for value in vector[0])) ** 0.5
+    cosine = sum(value * float(weight) / length for value, weight in zip(vector[0], target, strict=True))
     (gradient,) = torch.autograd.grad(cosine, features)
     _, channels, height, width = features.shape
     heatmap = np.zeros((height, width))
@@ -99,15 +104,37 @@ def plain_pair_heatmap(image: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def test_heatmaps_of_pairs_equal_eager_autograd(explained_bundle: Path, images: list[np.ndarray]) -> None:
-    targets = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
+    targets = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     targets.setflags(write=False)  # as vectors are that come from the store
-    heatmaps = Explainer(load_bundle(explained_bundle), threads=1).pair_heatmaps(images, targets)
-    for image, target, heatmap in zip(images, targets, heatmaps, strict=True):
-        expected = plain_pair_heatmap(image, target)
-        assert (heatmap.shape, heatmap.dtype) == ((4, 4), np.float32)
-        np.testing.assert_allclose(heatmap, expected, atol=1e-5 * np.abs(expected).max())
-    assert min(heatmap.min() for heatmap in heatmaps) < 0
+    found = Explainer(load_bundle(explained_bundle), threads=1).pair_heatmaps(images, targets)
+    assert (found.shape, found.dtype) == ((6, 3, 4, 4), np.float32)
+    for image, heatmaps in zip(images, found, strict=True):
+        for target, heatmap in zip(targets, heatmaps, strict=True):
+            expected = plain_pair_heatmap(image, target)
+            np.testing.assert_allclose(heatmap, expected, atol=1e-5 * np.abs(expected).max())
+    assert found.min() < 0
+
+
+def test_a_program_of_an_older_version_explains_no_pairs(
+    tmp_path: Path, images: list[np.ndarray], make_bundle: Callable[..., Path], seal_bundle: Callable[[Path], str]
+) -> None:
+    """It gives no vector before its scaling; images alone are explained as ever."""
+
+    class Older(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network()
+
+        def forward(self, images: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+            return tuple(self.network(images)[:3])
+
+    path = write_program(make_bundle(tmp_path / "older"), Older())
+    seal_bundle(path)
+    explainer = Explainer(load_bundle(path), threads=1)
+    np.testing.assert_allclose(explainer.heatmaps(images)[0], plain_heatmap(images[0]), atol=1e-5)
+    with pytest.raises(PreconditionError, match="bundle 'tiny': explains no pairs, as it was written by an older"):
+        explainer.pair_heatmaps(images, np.eye(4, dtype=np.float32))
 
 
 def test_an_image_alone_and_in_a_batch_has_one_heatmap(explained_bundle: Path, images: list[np.ndarray]) -> None:
@@ -170,7 +197,7 @@ NO_TORCH = """
     image = DecodedImage(data=b"", pixels=np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
     for target in (None, np.array([1, 0, 0, 0], np.float32), None):
         try:
-            (heatmap,) = asyncio.run(model.explain([image], [target]))
+            ((heatmap,),) = asyncio.run(model.explain([image], [[target]]))
             print(heatmap.values.shape, bool(heatmap.values.any()))
         except PreconditionError as refusal:
             print(refusal)

@@ -169,6 +169,11 @@ def test_decode_leaves_its_input_as_it_is(still_pictures: dict[str, bytes]) -> N
 OVERLAY, HEATMAP = HeatmapPicture.OVERLAY, HeatmapPicture.HEATMAP
 
 
+def drawn(data: bytes, heatmap: np.ndarray, form: HeatmapPicture) -> bytes:
+    (png,) = draw(data, [heatmap], LIMITS, form)
+    return png
+
+
 @pytest.mark.parametrize("form", HeatmapPicture)
 @pytest.mark.parametrize(
     ("size", "shown"), [((40, 30), (40, 30)), ((1, 1), (1, 1)), ((3000, 1500), (1024, 512)), ((200, 4096), (50, 1024))]
@@ -178,7 +183,7 @@ def test_a_drawing_has_the_shown_size_at_most_1024_a_side(
 ) -> None:
     heatmap = np.arange(20, dtype=np.float32).reshape(4, 5)
     for image_format in ("PNG", "JPEG"):
-        picture = opened(draw(encoded(Image.new("RGB", size), image_format), heatmap, LIMITS, form))
+        picture = opened(drawn(encoded(Image.new("RGB", size), image_format), heatmap, form))
         assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", shown)
 
 
@@ -187,14 +192,14 @@ def test_a_drawing_is_upright(form: HeatmapPicture) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(Image.new("RGB", (40, 30)), "JPEG", exif=exif)
-    assert opened(draw(data, np.ones((2, 2), np.float32), LIMITS, form)).size == (30, 40)
+    assert opened(drawn(data, np.ones((2, 2), np.float32), form)).size == (30, 40)
 
 
 @pytest.mark.parametrize("form", HeatmapPicture)
 def test_a_drawing_is_brightest_where_the_map_is_strongest(form: HeatmapPicture) -> None:
     heatmap = np.zeros((8, 8), np.float32)
     heatmap[6, 1] = 1e-20  # the scale does not matter
-    picture = np.asarray(opened(draw(encoded(Image.new("RGB", (80, 80)), "PNG"), heatmap, LIMITS, form)), np.int64)
+    picture = np.asarray(opened(drawn(encoded(Image.new("RGB", (80, 80)), "PNG"), heatmap, form)), np.int64)
     row, column = divmod(int(picture.sum(axis=2).argmax()), 80)
     assert (row // 10, column // 10) == (6, 1)
     assert picture[5, 75].sum() < 10
@@ -203,8 +208,7 @@ def test_a_drawing_is_brightest_where_the_map_is_strongest(form: HeatmapPicture)
 def test_a_heatmap_does_not_show_the_image() -> None:
     heatmap = np.arange(20, dtype=np.float32).reshape(4, 5)
     black, white = (
-        draw(encoded(Image.new("RGB", (40, 32), colour), "PNG"), heatmap, LIMITS, HEATMAP)
-        for colour in ("black", "white")
+        drawn(encoded(Image.new("RGB", (40, 32), colour), "PNG"), heatmap, HEATMAP) for colour in ("black", "white")
     )
     assert black == white
     # A lower row is brighter throughout: the map grows by row.
@@ -215,7 +219,7 @@ def test_a_heatmap_does_not_show_the_image() -> None:
 def test_an_overlay_lets_the_image_through_where_the_map_is_weak() -> None:
     heatmap = np.array([[0.0, 1.0]], np.float32).repeat(2, axis=0)
     shown = np.asarray(
-        opened(draw(encoded(Image.new("RGB", (80, 80), (0, 0, 255)), "PNG"), heatmap, LIMITS, OVERLAY)), np.int64
+        opened(drawn(encoded(Image.new("RGB", (80, 80), (0, 0, 255)), "PNG"), heatmap, OVERLAY)), np.int64
     )
     # Inferno goes from (0, 0, 4) to (252, 255, 164).
     for column, expected in ((2, (0, 0, 0.85 * 255 + 0.15 * 4)), (77, (0.7 * 252, 0.7 * 255, 0.3 * 255 + 0.7 * 164))):
@@ -225,17 +229,28 @@ def test_an_overlay_lets_the_image_through_where_the_map_is_weak() -> None:
 @pytest.mark.parametrize("form", HeatmapPicture)
 def test_what_is_below_0_is_not_drawn(form: HeatmapPicture) -> None:
     image = encoded(Image.new("RGB", (9, 9), "white"), "PNG")
-    heatmap = np.array([[-5, 0], [0, 1]], np.float32)
-    assert draw(image, heatmap, LIMITS, form) == draw(image, heatmap.clip(min=0), LIMITS, form)
+    heatmap = np.array([[-1, 0], [0, 1]], np.float32)
+    assert drawn(image, heatmap, form) == drawn(image, heatmap.clip(min=0), form)
     for empty in (np.zeros((2, 2), np.float32), np.full((2, 2), -1, np.float32)):
-        picture = np.asarray(opened(draw(image, empty, LIMITS, form)))
+        picture = np.asarray(opened(drawn(image, empty, form)))
         assert (picture == picture[0, 0]).all()
+
+
+def test_what_is_little_beside_what_is_below_0_looks_little() -> None:
+    """An image and its copy have next to nothing that makes them unlike."""
+    image = encoded(Image.new("RGB", (40, 40)), "PNG")
+    much, little = (
+        np.asarray(opened(drawn(image, np.array([[least, 0], [0, 1]], np.float32), HEATMAP)), np.int64)
+        for least in (-1, -10)
+    )
+    np.testing.assert_allclose(much[38, 38], (252, 255, 164), atol=1)  # where Inferno ends
+    assert 0 < little[38, 38].sum() < much[38, 38].sum() / 4
 
 
 def test_drawing_leaves_its_inputs_as_they_are(still_pictures: dict[str, bytes]) -> None:
     heatmap = np.arange(20, dtype=np.float32).reshape(4, 5)
     heatmap.setflags(write=False)
-    draw(still_pictures["png"], heatmap, LIMITS, OVERLAY)
+    drawn(still_pictures["png"], heatmap, OVERLAY)
     np.testing.assert_array_equal(heatmap, np.arange(20).reshape(4, 5))
 
 
@@ -243,4 +258,13 @@ def test_drawing_leaves_its_inputs_as_they_are(still_pictures: dict[str, bytes])
 def test_drawing_refuses_what_decode_refuses(refused_pictures: dict[str, bytes]) -> None:
     for name in ("text", "gif", "png, animated", "jpeg, cut in half"):
         with pytest.raises(InvalidError):
-            draw(refused_pictures[name], np.ones((2, 2), np.float32), LIMITS, OVERLAY)
+            drawn(refused_pictures[name], np.ones((2, 2), np.float32), OVERLAY)
+
+
+@pytest.mark.parametrize("form", HeatmapPicture)
+def test_several_maps_of_an_image_are_drawn_as_one_by_one(
+    still_pictures: dict[str, bytes], form: HeatmapPicture
+) -> None:
+    data, heatmaps = still_pictures["jpeg"], list(np.random.default_rng(0).random((3, 4, 5), np.float32))
+    assert draw(data, heatmaps, LIMITS, form) == [drawn(data, heatmap, form) for heatmap in heatmaps]
+    assert draw(data, [], LIMITS, form) == []

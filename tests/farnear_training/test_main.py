@@ -239,11 +239,17 @@ def test_too_little_memory_is_told_with_what_needs_less(
         train(str(pack), "--out", str(tmp_path / "b"), *QUICK)
 
 
-@pytest.mark.parametrize(("iterations", "told"), [("1", True), ("15", False)])
+@pytest.mark.parametrize(
+    ("schooling", "told"),
+    [
+        (["--iterations", "1", "--learning-rate", "1e-5", "--embedding-dim", "2"], True),
+        (["--iterations", "15", "--learning-rate", "1e-3"], False),
+    ],
+)
 def test_a_model_no_better_than_pixels_is_told_so(
-    iterations: str, told: bool, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    schooling: list[str], told: bool, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [*QUICK, "--loss", "mn-pair", "--iterations", iterations, "--learning-rate", "1e-3"]
+    arguments = [*QUICK, "--loss", "mn-pair", *schooling]
     assert train(str(pack), "--out", str(tmp_path / "b"), *arguments) == 0
     evaluation = json.loads((tmp_path / "b" / "bundle.json").read_text())["evaluation"]
     assert (evaluation["map_at_r"] <= evaluation["raw_pixels"]["map_at_r"]) is told

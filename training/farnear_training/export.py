@@ -28,7 +28,8 @@ TOLERANCE = 1e-5
 _PARITY_BATCHES = (1, 32)
 _BATCH = torch.export.Dim("batch")
 _ANY_BATCH: dict[str, dict[int, Any]] = {"images": {0: _BATCH}}
-_ANY_BATCH_WITH_TARGETS: dict[str, dict[int, Any]] = {"images": {0: _BATCH}, "targets": {0: _BATCH}}
+_ANY_BATCH_AND_TARGETS: dict[str, dict[int, Any]] = {**_ANY_BATCH, "targets": {0: torch.export.Dim("targets")}}
+_PARITY_TARGETS = 4
 
 
 class ParityError(RuntimeError):
@@ -103,21 +104,20 @@ def check_parity(model: Network, graph: Path, images: NDArray[np.uint8]) -> None
     value of its batch, which is its own in a batch of one. For heat maps of pairs it is the largest absolute value of
     all, and to that comes what float32 rounds off their terms: they are signed, so terms may nearly cancel out.
 
-    The other sides of the pairs are unit vectors drawn with seed 0: between two images that are much alike the cosine
-    has next to no gradient.
+    The other sides of the pairs are unit vectors drawn with seed 0.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # it warns of the default that `targets` has, which is meant
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    given: dict[str, NDArray[Any]] = {"images": images}
+    given: dict[str, NDArray[Any]] = {}
     if model.closed_form:
-        given["targets"] = _drawn_unit_vectors(len(images), model.embedding_dim)
-    expected, pair_rounding = _expected(model, **given)
+        given["targets"] = _drawn_unit_vectors(_PARITY_TARGETS, model.embedding_dim)
+    expected, pair_rounding = _expected(model, images, **given)
     for size in _PARITY_BATCHES:
         for start in range(0, len(images), size):
             batch = slice(start, start + size)
-            found = session.run(list(expected), {name: values[batch] for name, values in given.items()})
+            found = session.run(list(expected), {"images": images[batch], **given})
             for (what, theirs), ours in zip(expected.items(), found, strict=True):
                 allowed = _allowed(model, what, theirs, batch, pair_rounding)
                 difference = float(np.abs(ours - theirs[batch]).max())
@@ -133,7 +133,7 @@ def _allowed(model: Network, what: str, expected: NDArray[np.float32], batch: sl
     match what:
         case "heatmap":
             return model.heatmap_tolerance * float(expected[batch].max())
-        case "pair_heatmap":
+        case "pair_heatmaps":
             return model.heatmap_tolerance * float(np.abs(expected).max()) + pair_rounding
         case _:
             return TOLERANCE
@@ -159,11 +159,14 @@ def _expected(
         outputs = model(torch.from_numpy(images[batch]))
         found = {"embedding": outputs.embedding}
         if targets is not None:
-            cosines = (outputs.embedding * torch.from_numpy(targets[batch])).sum()
             found["heatmap"] = torch.relu(_grad_cam(outputs.reduction.square().sum(), outputs).sum(dim=1))
-            terms = _grad_cam(cosines, outputs)
-            found["pair_heatmap"] = terms.sum(dim=1)
-            largest_sum = max(largest_sum, float(terms.detach().abs().sum(dim=1).max()))
+            lengths = outputs.vector.norm(dim=1).detach()
+            of_targets = []
+            for target in torch.from_numpy(targets):
+                terms = _grad_cam((outputs.vector @ target / lengths).sum(), outputs)
+                of_targets.append(terms.sum(dim=1))
+                largest_sum = max(largest_sum, float(terms.detach().abs().sum(dim=1).max()))
+            found["pair_heatmaps"] = torch.stack(of_targets, dim=1)
         for what, values in found.items():
             parts.setdefault(what, []).append(values.detach())
     return {what: torch.cat(values).numpy() for what, values in parts.items()}, 8 * 2.0**-24 * largest_sum
@@ -206,16 +209,15 @@ class _Explained(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        outputs = self.model(images)
-        return outputs.embedding, outputs.features, outputs.reduction
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model(images))
 
 
 def _write_onnx(model: Network, path: Path) -> None:
     images = _example_images(model)
     if model.closed_form:
-        shapes, outputs = _ANY_BATCH_WITH_TARGETS, ["embedding", "heatmap", "pair_heatmap"]
-        traced = _traced(_Served(model), (images, torch.zeros(2, model.embedding_dim)), shapes)
+        shapes, outputs = _ANY_BATCH_AND_TARGETS, ["embedding", "heatmap", "pair_heatmaps"]
+        traced = _traced(_Served(model), (images, torch.zeros(3, model.embedding_dim)), shapes)
     else:
         shapes, outputs = _ANY_BATCH, ["embedding"]
         traced = _traced(_Embedded(model), (images,), shapes)
@@ -266,7 +268,7 @@ def _description(model: Network, provenance: Provenance, folder: Path) -> dict[s
             "feature_layer": model.feature_layer,
             "reduction_layer": model.reduction_layer,
             "closed_form": model.closed_form,
-            "pair_closed_form": model.closed_form,
+            "pair_heatmaps": model.closed_form,
         },
         "class_names": list(provenance.class_names),
         "training": provenance.training,
@@ -287,7 +289,6 @@ def _quiet_exporter() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`isinstance", FutureWarning)
-            warnings.filterwarnings("ignore", "# The axis name: batch", UserWarning)  # images' and targets' are one
             yield
     finally:
         logger.setLevel(level)

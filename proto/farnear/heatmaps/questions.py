@@ -119,7 +119,7 @@ def of_hits(
         groups.append([Row(title="query", tiles=[_image_tile(client, collection, query, query.name)])])
     for name, hits in lists:
         for part in portions(hits, COLUMNS):
-            captions = [f"{hit.rank}. {hit.item_id} {hit.similarity:.3f}" for hit in part]
+            captions = [f"{hit.item_id}\nrank {hit.rank}, {hit.similarity:.3f}" for hit in part]
             images = [
                 _image_tile(client, collection, Subject(name=hit.item_id), caption)
                 for hit, caption in zip(part, captions, strict=True)
@@ -136,7 +136,12 @@ def of_hits(
                     ]
                     rows.append(Row(title=below, tiles=tiles))
             groups.append(rows)
-    lead = "What was found, and where in each image that comes from."
+    are_pairs = any(hit.query_heatmap is not None for _, hits in lists for hit in hits)
+    lead = (
+        "What in each hit, and in the query, makes similar ones like it and divergent ones unlike it."
+        if are_pairs
+        else "What was found, and where in each image its embedding comes from."
+    )
     return Sheet(title=title, lead=lead, groups=groups, side=_MANY)
 
 
@@ -173,8 +178,9 @@ def _heatmap(explanation: Explanation) -> Heatmap:
 def _measure(explanation: Explanation) -> str:
     if explanation.cluster is None:
         return _range(_heatmap(explanation))
-    return f"cluster {explanation.cluster}, {explanation.similarity:.3f} to {explanation.other_item_id}"
+    return f"cluster {explanation.cluster}, {explanation.similarity:.3f}\nto {explanation.other_item_id}"
 
 
 def _range(heatmap: Heatmap) -> str:
-    return f"{heatmap.least:.2g} to {heatmap.greatest:.2g}"
+    values = f"{heatmap.least:.2g} to {heatmap.greatest:.2g}"
+    return values if heatmap.greatest > 0 else f"nothing: {values}"

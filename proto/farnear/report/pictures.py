@@ -42,10 +42,10 @@ def drawing(png: bytes) -> str:
     return _data_uri("image/png", png)
 
 
-def sheet(rows: Sequence[tuple[str, Sequence[str]]], images: Mapping[str, Image.Image], side: int = _TILE) -> bytes:
+def sheet(rows: Sequence[tuple[str, Sequence[str]]], images: Mapping[str, Image.Image]) -> bytes:
     """Rows of tiles as one PNG: each a title of some lines, and the items; of one without an image, its id."""
     columns = max((len(item_ids) for _, item_ids in rows), default=0)
-    pitch = side + _GAP
+    pitch = _TILE + _GAP
     canvas = Image.new("RGB", (_MARGIN + columns * pitch + _GAP, len(rows) * pitch + _GAP), "white")
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
@@ -54,10 +54,10 @@ def sheet(rows: Sequence[tuple[str, Sequence[str]]], images: Mapping[str, Image.
         pen.multiline_text((_GAP, top), title, _INK, font)
         for column, item_id in enumerate(item_ids):
             left = _MARGIN + column * pitch
-            pen.rectangle((left, top, left + side - 1, top + side - 1), _BLANK)
+            pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), _BLANK)
             if item_id in images:
-                tile = ImageOps.contain(images[item_id].convert("RGB"), (side, side), Image.Resampling.LANCZOS)
-                canvas.paste(tile, (left + (side - tile.width) // 2, top + (side - tile.height) // 2))
+                tile = ImageOps.contain(images[item_id].convert("RGB"), (_TILE, _TILE), Image.Resampling.LANCZOS)
+                canvas.paste(tile, (left + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2))
             else:
                 pen.multiline_text((left + 4, top + 4), _broken(item_id), _SOFT, font.font_variant(size=10))
     buffer = io.BytesIO()

@@ -16,7 +16,7 @@ class Heatmap:
             alone they are 0 or more; of pairs they are signed: below 0 lies what speaks against.
         least: The least of them.
         greatest: The greatest of them.
-        picture_png: What is above 0, drawn from 0 to the greatest, as a PNG; None unless a picture was asked for.
+        picture_png: What is above 0 as a PNG, on a scale to the greatest absolute value; None unless one was asked for.
     """
 
     height: int

@@ -31,11 +31,11 @@ class _ExplainTargetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Explain
     EXPLAIN_TARGET_SELF: _ExplainTarget.ValueType  # 1
     """Where the embedding comes from: Grad-CAM of y = sum U^2 (Yasuno et al. 2023, eq. 6-8)."""
     EXPLAIN_TARGET_PAIR_SIMILAR: _ExplainTarget.ValueType  # 2
-    """What in each image makes the two alike: Grad-CAM of their cosine, for both sides (Zhu et al. 2019). Signed: below 0 lies what
-    parts them.
+    """What in each image makes the two alike: Grad-CAM of their cosine with the lengths of the vectors held fixed, for both sides (Zhu et
+    al. 2019), that is, what the cosine is made of. Signed: below 0 lies what parts them.
     """
     EXPLAIN_TARGET_PAIR_DIVERGENT: _ExplainTarget.ValueType  # 3
-    """What in each image makes the two unlike: Grad-CAM of minus their cosine, for both sides. Signed."""
+    """What in each image makes the two unlike: the same of minus their cosine. Signed."""
     EXPLAIN_TARGET_CLUSTER: _ExplainTarget.ValueType  # 4
     """What ties an image to its cluster: as PAIR_SIMILAR, with the medoid of the cluster that it is in, or falls into. Noise is refused."""
 
@@ -47,11 +47,11 @@ EXPLAIN_TARGET_UNSPECIFIED: ExplainTarget.ValueType  # 0
 EXPLAIN_TARGET_SELF: ExplainTarget.ValueType  # 1
 """Where the embedding comes from: Grad-CAM of y = sum U^2 (Yasuno et al. 2023, eq. 6-8)."""
 EXPLAIN_TARGET_PAIR_SIMILAR: ExplainTarget.ValueType  # 2
-"""What in each image makes the two alike: Grad-CAM of their cosine, for both sides (Zhu et al. 2019). Signed: below 0 lies what
-parts them.
+"""What in each image makes the two alike: Grad-CAM of their cosine with the lengths of the vectors held fixed, for both sides (Zhu et
+al. 2019), that is, what the cosine is made of. Signed: below 0 lies what parts them.
 """
 EXPLAIN_TARGET_PAIR_DIVERGENT: ExplainTarget.ValueType  # 3
-"""What in each image makes the two unlike: Grad-CAM of minus their cosine, for both sides. Signed."""
+"""What in each image makes the two unlike: the same of minus their cosine. Signed."""
 EXPLAIN_TARGET_CLUSTER: ExplainTarget.ValueType  # 4
 """What ties an image to its cluster: as PAIR_SIMILAR, with the medoid of the cluster that it is in, or falls into. Noise is refused."""
 Global___ExplainTarget: _TypeAlias = ExplainTarget  # noqa: Y015
@@ -97,7 +97,7 @@ class Heatmap(_message.Message):
     picture_png: _builtins.bytes
     """A PNG, where one was asked for."""
     least: _builtins.float
-    """The least and the greatest of `values`. Pictures go from 0 to the greatest."""
+    """The least and the greatest of `values`. Pictures show what is above 0 on a scale from 0 to the greatest of their absolute values."""
     greatest: _builtins.float
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

@@ -10,8 +10,8 @@ from farnear_service.errors import InvalidError, NotFoundError, PreconditionErro
 from farnear_service.pipeline.catalog import Catalog
 from farnear_service.pipeline.live import LiveCollection
 from farnear_service.pipeline.model import DecodedImage
-from farnear_service.pipeline.pairs import Pair, Side
-from farnear_service.pipeline.subjects import Subject, Subjects
+from farnear_service.pipeline.pairs import Pair, Side, View
+from farnear_service.pipeline.subjects import Subject, Subjects, with_image
 from farnear_service.types import (
     ExplainTarget,
     Explanation,
@@ -20,12 +20,13 @@ from farnear_service.types import (
     HeatmapPicture,
     Hit,
     Hits,
+    Image,
     ItemRef,
     Query,
     SearchResult,
-    Vector,
 )
 
+TOGETHER = 8  # images: the network takes no less time for each of 32, and those take four times the memory
 MAX_PICTURE_BYTES = 64 * 1024 * 1024  # of all pictures of an answer, so that it fits into one message
 
 PAIRS = frozenset({ExplainTarget.PAIR_SIMILAR, ExplainTarget.PAIR_DIVERGENT})
@@ -54,12 +55,17 @@ class AskedResult:
     vector: FloatArray | None = None
 
 
-_Asked = DecodedImage | Pair
+_Asked = Image | ItemRef | Pair
 """What a heat map is to be made of: an image alone, or a pair."""
 
 
 class Explaining:
-    """Heat maps of what a catalog holds, and of what is asked about it."""
+    """Heat maps of what a catalog holds, and of what is asked about it.
+
+    However many maps of an image a call asks for, one pass through the network gives them all, and it is opened once to
+    draw them. Of kept images at most `TOGETHER` are in memory at a time, each up to the limit for an encoded one, with
+    what it takes to decode and to draw them.
+    """
 
     def __init__(self, catalog: Catalog, subjects: Subjects) -> None:
         self._catalog = catalog
@@ -84,10 +90,10 @@ class Explaining:
         medoids = _Shared[int, Side](lambda cluster: self._medoid(live, cluster))
 
         async def asked(place: int, query: Query | None) -> _Asked:
-            image = await self._subjects.image(live, query)
+            image = with_image(query)
             if target is ExplainTarget.SELF:
                 return image
-            subject = await self._subjects.subject(live, query, patient=True, decoded=image)
+            subject = await self._subjects.subject(live, image, patient=True)
             if target is ExplainTarget.CLUSTER:
                 return await self._tied(live, image, subject, medoids)
             other = await sides.get(place if len(others) > 1 else 0)
@@ -101,20 +107,21 @@ class Explaining:
         self, live: LiveCollection, results: Sequence[AskedResult], wish: ExplainHits
     ) -> list[SearchResult]:
         """The results with heat maps of all their hits, or the reason why there is none, and of the queries."""
-        items = _Shared[str, tuple[DecodedImage, Subject]](lambda item_id: self._item(live, item_id))
         medoids = _Shared[int, Side](lambda cluster: self._medoid(live, cluster))
 
         async def asked(hit: Hit, target: ExplainTarget, query: Side | None) -> _Asked:
-            image, subject = await items.get(hit.item_id)
+            image = ItemRef(item_id=hit.item_id)
             if target is ExplainTarget.SELF:
                 return image
+            subject = await self._subjects.subject(live, image, patient=True)
             if target is ExplainTarget.CLUSTER:
-                return await self._tied(live, image, subject, medoids)
+                tied = await self._tied(live, image, subject, medoids)
+                return replace(tied, other=replace(tied.other, image=None))  # a hit has no room for the medoid's map
             assert query is not None, "pairs are of a search"
             divergent = target is ExplainTarget.PAIR_DIVERGENT
             return Pair(image=image, vector=subject.vector, other=query, divergent=divergent)
 
-        queries = await asyncio.gather(*(self._query_side(live, one, wish.target) for one in results))
+        queries = await asyncio.gather(*(self._query_side(live, one) for one in results))
         work: list[Coroutine[Any, Any, _Asked]] = []
         for one, query in zip(results, queries, strict=True):
             for hits, pair in (
@@ -138,68 +145,81 @@ class Explaining:
     async def _answered(
         self, live: LiveCollection, asked: Sequence[_Asked | ServiceError], picture: HeatmapPicture | None
     ) -> list[Explanation | ServiceError]:
-        views: list[tuple[DecodedImage, FloatArray | None]] = []
+        views: list[View] = []
         for one in asked:
             if isinstance(one, Pair):
                 views += one.views()
-            elif isinstance(one, DecodedImage):
+            elif not isinstance(one, ServiceError):
                 views.append((one, None))
-        images, targets = [image for image, _ in views], [target for _, target in views]
-        heatmaps = await self._catalog.model_of(live).explain(images, targets, picture=picture)
-        size = sum(len(heatmap.picture) for heatmap in heatmaps)
-        if size > MAX_PICTURE_BYTES:
-            raise InvalidError(
-                f"picture: {len(heatmaps)} of them have {size} bytes; allowed are at most {MAX_PICTURE_BYTES} in one"
-                " answer: ask for fewer, or for none"
-            )
-        turn = iter(heatmaps)
+        turn = iter(await self._heatmaps(live, views, picture))
         answers: list[Explanation | ServiceError] = []
         for one in asked:
             if isinstance(one, ServiceError):
                 answers.append(one)
-            elif isinstance(one, DecodedImage):
-                answers.append(Explanation(heatmap=next(turn)))
-            else:
+                continue
+            own = next(turn)
+            other = next(turn) if isinstance(one, Pair) and one.other.image is not None else None
+            if isinstance(own, ServiceError):
+                answers.append(own)
+            elif isinstance(one, Pair):
                 answers.append(
                     Explanation(
-                        heatmap=next(turn),
-                        other_heatmap=None if one.other.image is None else next(turn),
+                        heatmap=own,
+                        other_heatmap=None if isinstance(other, ServiceError) else other,
                         similarity=one.similarity,
                         cluster=one.cluster,
                         other_item_id="" if one.cluster is None else one.other.item_id,
                     )
                 )
+            else:
+                answers.append(Explanation(heatmap=own))
         return answers
 
+    async def _heatmaps(
+        self, live: LiveCollection, views: Sequence[View], picture: HeatmapPicture | None
+    ) -> list[Heatmap | ServiceError]:
+        """A heat map of each view, or the reason why its image cannot be had."""
+        places: dict[Image | ItemRef, list[int]] = {}
+        for place, (image, _) in enumerate(views):
+            places.setdefault(image, []).append(place)
+        images = list(places)
+        found: dict[int, Heatmap | ServiceError] = {}
+        for start in range(0, len(images), TOGETHER):
+            some = images[start : start + TOGETHER]
+            opened = await self._subjects.settled([self._subjects.image(live, image) for image in some])
+            held: dict[Image | ItemRef, DecodedImage] = {}
+            for image, one in zip(some, opened, strict=True):
+                if isinstance(one, ServiceError):
+                    found |= dict.fromkeys(places[image], one)
+                else:
+                    held[image] = one
+            targets = [[views[place][1] for place in places[image]] for image in held]
+            drawn = await self._catalog.model_of(live).explain(list(held.values()), targets, picture=picture)
+            for image, heatmaps in zip(held, drawn, strict=True):
+                found |= zip(places[image], heatmaps, strict=True)
+            pictures = [len(one.picture) for one in found.values() if isinstance(one, Heatmap)]
+            if sum(pictures) > MAX_PICTURE_BYTES:
+                raise InvalidError(
+                    f"picture: {len(pictures)} of them have {sum(pictures)} bytes; allowed are at most"
+                    f" {MAX_PICTURE_BYTES} in one answer: ask for fewer, or for none"
+                )
+        return [found[place] for place in range(len(views))]
+
     async def _side(self, live: LiveCollection, query: Query | None) -> Side:
-        image = await self._image_if_kept(live, query)
-        subject = await self._subjects.subject(live, query, patient=True, decoded=image)
+        subject = await self._subjects.subject(live, query, patient=True)
+        image = await self._subjects.image_if_kept(live, query)
         return Side(vector=subject.vector, image=image, item_id=subject.item_id or "")
 
-    async def _query_side(self, live: LiveCollection, one: AskedResult, target: ExplainTarget | None) -> Side | None:
+    async def _query_side(self, live: LiveCollection, one: AskedResult) -> Side | None:
         if one.vector is None:
             return None
-        if target is ExplainTarget.CLUSTER:  # its hits are compared with medoids alone
-            return Side(vector=one.vector)
         try:
-            return Side(vector=one.vector, image=await self._image_if_kept(live, one.query))
+            return Side(vector=one.vector, image=await self._subjects.image_if_kept(live, one.query))
         except NotFoundError:  # deleted since it was searched for
             return Side(vector=one.vector)
 
-    async def _item(self, live: LiveCollection, item_id: str) -> tuple[DecodedImage, Subject]:
-        query = ItemRef(item_id=item_id)
-        return await self._subjects.image(live, query), await self._subjects.subject(live, query, patient=True)
-
-    async def _image_if_kept(self, live: LiveCollection, query: Query | None) -> DecodedImage | None:
-        if isinstance(query, Vector):
-            return None
-        try:
-            return await self._subjects.image(live, query)
-        except PreconditionError:
-            return None
-
     async def _tied(
-        self, live: LiveCollection, image: DecodedImage, subject: Subject, medoids: "_Shared[int, Side]"
+        self, live: LiveCollection, image: Image | ItemRef, subject: Subject, medoids: "_Shared[int, Side]"
     ) -> Pair:
         cluster = None if subject.key is None else live.map.cluster_of(subject.key)
         if cluster is None:
@@ -236,6 +256,5 @@ def _with_explanations(result: SearchResult, turn: Iterator[Explanation | Servic
     return replace(result, similar=explained(result.similar), divergent=explained(result.divergent))
 
 
-def _own_heatmap(explanation: Explanation | ServiceError) -> Heatmap:
-    assert isinstance(explanation, Explanation), "an image alone is never refused"
-    return explanation.heatmap
+def _own_heatmap(explanation: Explanation | ServiceError) -> Heatmap | None:
+    return None if isinstance(explanation, ServiceError) else explanation.heatmap

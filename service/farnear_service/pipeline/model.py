@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,7 +57,7 @@ class Model:
         log.info("bundle %r embeds with %s", bundle.name, self._embedder.provider)
         explainer = Explainer(bundle, threads=settings.threads, loaded=metrics.torch_bytes.inc)
         with_torch = settings.explain_with_torch
-        graph, alone, pairs = self._embedder, bundle.closed_form, bundle.pair_closed_form
+        graph, alone, pairs = self._embedder, bundle.closed_form, bundle.pair_heatmaps
         self._heatmaps = graph.heatmaps if alone and not with_torch else explainer.heatmaps
         self._pair_heatmaps = graph.pair_heatmaps if pairs and not with_torch else explainer.pair_heatmaps
         self._batcher = Batcher[ByteArray, FloatArray](
@@ -105,22 +105,28 @@ class Model:
     async def explain(
         self,
         images: Sequence[DecodedImage],
-        targets: Sequence[FloatArray | None],
+        targets: Sequence[Sequence[FloatArray | None]],
         *,
         picture: HeatmapPicture | None = None,
-    ) -> list[Heatmap]:
-        """A heat map for each image: of itself, or of its cosine with its target, a unit vector (D,)."""
+    ) -> list[list[Heatmap]]:
+        """The heat maps of each image, one for each of its targets: unit vectors (D,), or None for the image alone.
+
+        All images go through the network at once.
+        """
         with self._metrics.stage("explain"):
-            values = await asyncio.to_thread(self._explain, images, targets)
+            grids = await asyncio.to_thread(self._explain, images, targets)
             if picture is None:
-                return [Heatmap(values=grid) for grid in values]
+                return [[Heatmap(values=grid) for grid in of_image] for of_image in grids]
             drawn = await asyncio.gather(
                 *(
-                    asyncio.to_thread(draw, image.data, grid, self._settings.image, picture)
-                    for image, grid in zip(images, values, strict=True)
+                    asyncio.to_thread(draw, image.data, of_image, self._settings.image, picture)
+                    for image, of_image in zip(images, grids, strict=True)
                 )
             )
-        return [Heatmap(values=grid, picture=png) for grid, png in zip(values, drawn, strict=True)]
+        return [
+            [Heatmap(values=grid, picture=png) for grid, png in zip(of_image, pngs, strict=True)]
+            for of_image, pngs in zip(grids, drawn, strict=True)
+        ]
 
     def _decode(self, image: bytes) -> ByteArray:
         with self._metrics.stage("decode"):
@@ -130,18 +136,23 @@ class Model:
         with self._metrics.stage("embed"):
             return self._embedder.embed(images)
 
-    def _explain(self, images: Sequence[DecodedImage], targets: Sequence[FloatArray | None]) -> list[FloatArray]:
-        asked = list(zip(images, targets, strict=True))
-        alone = [image.pixels for image, target in asked if target is None]
-        pairs = [(image.pixels, target) for image, target in asked if target is not None]
-        own = [
-            grid
-            for start in range(0, len(alone), MAX_BATCH)
-            for grid in self._heatmaps(alone[start : start + MAX_BATCH])
+    def _explain(
+        self, images: Sequence[DecodedImage], targets: Sequence[Sequence[FloatArray | None]]
+    ) -> list[list[FloatArray]]:
+        def pixels_where(is_asked: Callable[[FloatArray | None], bool]) -> dict[int, ByteArray]:
+            return {place: images[place].pixels for place, asked in enumerate(targets) if any(map(is_asked, asked))}
+
+        found: list[dict[bytes | None, FloatArray]] = [{} for _ in images]
+        if alone := pixels_where(lambda target: target is None):
+            for place, grid in zip(alone, self._heatmaps(list(alone.values())), strict=True):
+                found[place][None] = grid
+        if paired := pixels_where(lambda target: target is not None):
+            # The hits of a query all have it as their target, so that there are few distinct ones.
+            distinct = {target.tobytes(): target for asked in targets for target in asked if target is not None}
+            of_pairs = self._pair_heatmaps(list(paired.values()), np.stack(list(distinct.values())))
+            for place, grids in zip(paired, of_pairs, strict=True):
+                found[place] |= zip(distinct, grids, strict=True)
+        return [
+            [grids[None if target is None else target.tobytes()] for target in asked]
+            for grids, asked in zip(found, targets, strict=True)
         ]
-        of_pairs: list[FloatArray] = []
-        for start in range(0, len(pairs), MAX_BATCH):
-            pixels, vectors = zip(*pairs[start : start + MAX_BATCH], strict=True)
-            of_pairs += self._pair_heatmaps(pixels, np.stack(vectors))
-        own_turn, pair_turn = iter(own), iter(of_pairs)
-        return [next(own_turn if target is None else pair_turn) for target in targets]

@@ -31,10 +31,8 @@ class Subjects:
         self._catalog = catalog
         self._metrics = metrics
 
-    async def subject(
-        self, live: LiveCollection, query: Query | None, *, patient: bool, decoded: DecodedImage | None = None
-    ) -> Subject:
-        """The vector of a query. `decoded` is its image, where it has one that was decoded before."""
+    async def subject(self, live: LiveCollection, query: Query | None, *, patient: bool) -> Subject:
+        """The vector of a query."""
         match query:
             case ItemRef(item_id=item_id):
                 key, vector = await asyncio.to_thread(self._catalog.store.vector, live.record, item_id)
@@ -42,23 +40,29 @@ class Subjects:
             case Vector():
                 return Subject(vector=own_vector(live, query))
             case Image(data=data):
-                model = self._catalog.model_of(live)
-                image = await model.decode(data) if decoded is None else decoded
-                return Subject(vector=await model.embed_decoded(image, patient=patient))
+                return Subject(vector=await self._catalog.model_of(live).embed(data, patient=patient))
             case None:
                 raise InvalidError("query.subject: is not set; allowed are image, item_id and vector")
 
-    async def image(self, live: LiveCollection, query: Query | None) -> DecodedImage:
+    async def image(self, live: LiveCollection, query: Image | ItemRef) -> DecodedImage:
         """The image of a query; PreconditionError where an item's is not kept."""
         match query:
             case ItemRef(item_id=item_id):
                 data = await asyncio.to_thread(self._catalog.store.image, live.record, item_id)
             case Image(data=data):
                 pass
-            case Vector() | None:
-                came = "not set" if query is None else "a vector"
-                raise InvalidError(f"query.subject: is {came}; allowed are image and item_id")
         return await self._catalog.model_of(live).decode(data)
+
+    async def image_if_kept(self, live: LiveCollection, query: Query | None) -> Image | ItemRef | None:
+        """The query itself where `image` finds one for it, else None; NotFoundError where it is no item any more."""
+        match query:
+            case ItemRef(item_id=item_id):
+                item = await asyncio.to_thread(self._catalog.store.item, live.record, item_id)
+                return query if item.has_image else None
+            case Image():
+                return query
+            case _:
+                return None
 
     async def settled(self, work: Sequence[Awaitable[T]]) -> list[T | ServiceError]:
         """All results in order, a refusal in place of the result of what was refused."""
@@ -73,6 +77,14 @@ class Subjects:
         if len(work) == 1:
             return [await settle(work[0])]  # a task of its own would cost a small request more than all of this
         return await asyncio.gather(*(settle(one) for one in work))
+
+
+def with_image(query: Query | None) -> Image | ItemRef:
+    """A query that can have an image; InvalidError for what has none."""
+    if isinstance(query, Image | ItemRef):
+        return query
+    came = "not set" if query is None else "a vector"
+    raise InvalidError(f"query.subject: is {came}; allowed are image and item_id")
 
 
 def own_vector(live: LiveCollection, vector: Vector) -> FloatArray:

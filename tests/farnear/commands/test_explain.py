@@ -75,7 +75,7 @@ def test_explain_a_cluster(
         "heat maps: 0 to 0.99",
     ]
     assert farnear("explain", "--cluster", "0", "--tie", "--collection", cells, "--out", str(out)) == 0
-    assert "cluster 0, 0.994 to a" in out.read_text("utf-8")
+    assert "cluster 0, 0.994 to a" in Page(out.read_text("utf-8")).words
     capsys.readouterr()
     for number, told in (("-1", "--cluster: -1 is the noise, which has no medoid"), ("7", "there is no cluster 7")):
         assert farnear("explain", "--cluster", number, "--collection", cells, "--out", str(out)) == 1

@@ -132,8 +132,8 @@ def test_hits_can_be_drawn_with_their_heat_maps(
     page = Page(out.read_text("utf-8"))
     assert "query.png in cells" in page.words
     alts = [image["alt"] for image in page.images]
-    assert alts[:3] == ["query: query.png", "most similar: 1. a 1.000", "most similar: 2. b 0.994"]
-    assert "most divergent: 1. d -1.000" in alts
+    assert alts[:3] == ["query: query.png", "most similar: a, rank 1, 1.000", "most similar: b, rank 2, 0.994"]
+    assert "most divergent: d, rank 1, -1.000" in alts
     assert len(alts) == 1 + 2 * 2 * 3
     for explain, told in (
         (("--explain", str(tmp_path / "no/x.png")), "--explain"),

@@ -53,14 +53,14 @@ def test_an_image_alone_is_large(client: Client, cells: str, drawing_service: Fa
 def test_ties_name_cluster_and_medoid(client: Client, cells: str, drawing_service: FakeService) -> None:
     client.recluster(cells)
     sheet, _ = of_images(client, cells, [Subject(name="b")], target=ExplainTarget.CLUSTER, title="T")
-    assert captions(sheet) == [["b"], ["cluster 0, 0.994 to a"]]
+    assert captions(sheet) == [["b"], ["cluster 0, 0.994\nto a"]]
 
 
 def test_a_pair_is_shown_alike_and_unlike(client: Client, cells: str, drawing_service: FakeService) -> None:
     sheet, similarity = of_pair(client, cells, Subject(name="a"), Subject(name="d"))
     assert similarity == -1
     assert shown(sheet) == [[("images", [BLUE] * 2), ("alike", [RED] * 2), ("unlike", [RED] * 2)]]
-    assert [names[0].split()[0] for names in captions(sheet)] == ["a", "-1", "-0"]
+    assert [names[0].split()[0] for names in captions(sheet)] == ["a", "nothing:", "-0"]
     assert "-1.000" in sheet.lead
     with pytest.raises(InvalidArgumentError, match="not an image"):
         of_pair(client, cells, Subject(name="a"), Subject(name="x.png", read=lambda: png("blue")[1:]))
@@ -84,7 +84,8 @@ def test_hits_are_shown_with_both_sides(client: Client, cells: str, drawing_serv
         "item_id: its image is not kept",
     ]
     assert [len(tiles) for _, tiles in similar] == [3, 3, 3]
-    assert captions(sheet)[1][0] == "1. b 0.994"
+    assert sheet.lead.startswith("What in each hit, and in the query, makes")
+    assert captions(sheet)[1][0] == "b\nrank 1, 0.994"
 
 
 def test_recommendations_have_no_query(client: Client, cells: str, drawing_service: FakeService) -> None:
@@ -92,6 +93,7 @@ def test_recommendations_have_no_query(client: Client, cells: str, drawing_servi
     hits = client.recommend(cells, liked=[ItemId("a")], novelty=0.0, k=2, explain=wish)
     sheet = of_hits(client, cells, [("recommended", hits)], title="T", query=None)
     assert shown(sheet) == [[("recommended", [BLUE] * 2), ("heat maps", [RED] * 2)]]
+    assert sheet.lead.endswith("where in each image its embedding comes from.")
 
 
 def test_what_an_argument_names() -> None:

@@ -25,7 +25,7 @@ from farnear_service.types import (
 )
 from PIL import Image as Pillow
 
-from tests.farnear_service.heatmaps import embedding_of, features_of, grad_cam, weights_of
+from tests.farnear_service.heatmaps import features_of, grad_cam, pair_heatmap, weights_of
 
 Opened = Callable[..., AbstractAsyncContextManager[Pipeline]]
 MakePicture = Callable[[int], bytes]
@@ -57,9 +57,7 @@ def own(heatmap_bundle: Path) -> Callable[[bytes], np.ndarray]:
 def toward(heatmap_bundle: Path) -> Callable[[bytes, np.ndarray], np.ndarray]:
     """The heat map of a picture's cosine with a vector, by derivatives."""
     weights = weights_of(heatmap_bundle)
-    return lambda picture, vector: grad_cam(
-        lambda features: float(embedding_of(weights, features) @ vector), features_of(pixels_of(picture))
-    )
+    return lambda picture, vector: pair_heatmap(weights, features_of(pixels_of(picture)), vector)
 
 
 @pytest.fixture
@@ -178,23 +176,41 @@ async def test_an_other_side_without_an_image_has_no_map(
         assert "is a vector; allowed are image and item_id" in str(refused)
 
 
-@pytest.mark.parametrize("target", [SIMILAR, DIVERGENT])
-async def test_an_image_and_itself_have_nothing_to_show(
-    explained: Opened, make_picture: MakePicture, target: ExplainTarget
+@pytest.mark.parametrize(("target", "sign"), [(SIMILAR, 1), (DIVERGENT, -1)])
+async def test_an_image_and_its_copy_are_alike_where_the_image_comes_from(
+    explained: Opened, make_picture: MakePicture, vector_of: Any, toward: Any, target: ExplainTarget, sign: int
 ) -> None:
-    """Their cosine is at its greatest, so that its gradient is 0, and no picture of rounding is drawn."""
+    """Look-alikes are what people ask about: the slope of their whole cosine is 0, and would leave nothing to show."""
+    picture = make_picture(1)
     async with explained() as pipeline:
-        await fill(pipeline, {"a": make_picture(1)})
-        query, other = Image(data=make_picture(1)), ItemRef(item_id="a")
-        (result,) = served(
-            await pipeline.explain("cells", [query], target=target, others=[other], picture=HeatmapPicture.HEATMAP)
-        )
+        await fill(pipeline, {"a": picture})
+        query, other = Image(data=picture), ItemRef(item_id="a")
+        (result,) = served(await pipeline.explain("cells", [query], target=target, others=[other]))
     assert result.similarity == pytest.approx(1)
     for heatmap in (result.heatmap, result.other_heatmap):
-        assert heatmap is not None
-        assert not heatmap.values.any()
-        drawn = np.asarray(Pillow.open(io.BytesIO(heatmap.picture)))
-        assert (drawn == drawn[0, 0]).all()
+        assert_map(heatmap, sign * toward(picture, vector_of(picture)))
+
+
+async def test_an_image_is_opened_once_and_few_are_held_at_a_time(
+    explained: Opened, make_picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = {f"{seed}": make_picture(seed) for seed in range(12)}
+    monkeypatch.setattr(explaining, "TOGETHER", 5)
+    async with explained() as pipeline:
+        await fill(pipeline, pictures)
+        model = pipeline.catalog.model_of(pipeline.catalog.live("cells"))
+        calls: list[list[bytes]] = []
+        compute = model.explain
+
+        async def counted(images: Any, *arguments: Any, **options: Any) -> Any:
+            calls.append([image.data for image in images])
+            return await compute(images, *arguments, **options)
+
+        monkeypatch.setattr(model, "explain", counted)
+        result = await both_ends(pipeline, ItemRef(item_id="0"), 11, ExplainHits())
+        assert [len(images) for images in calls] == [5, 5, 2]
+        assert {data for images in calls for data in images} == set(pictures.values())
+        assert all(hit.explanation.other_heatmap is not None for hit in result.similar.hits)
 
 
 # Clusters

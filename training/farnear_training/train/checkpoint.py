@@ -20,7 +20,8 @@ from farnear_training.data import Dataset
 from farnear_training.train.validation import Validation
 
 DESCRIPTION = "checkpoint.json"
-FORMAT = 1
+FORMAT = 2
+"""In 1 the weights of mn-pair-cnn are for zeros beyond the border."""
 
 
 class ResumeError(ValueError):
