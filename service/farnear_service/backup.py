@@ -23,7 +23,7 @@ from tqdm import tqdm
 from farnear_service.bundle import load_bundle
 from farnear_service.errors import PreconditionError
 from farnear_service.store import Store
-from farnear_service.store.database import BUSY_SECONDS, DATABASE_NAME, LOCK_NAME, lock, sync
+from farnear_service.store.database import BUSY_SECONDS, DATABASE_NAME, LOCK_NAME, is_no_room, lock, make_durably, sync
 from farnear_service.types import Collection
 
 MANIFEST_NAME = "backup.json"
@@ -48,13 +48,14 @@ def take_backup(data_dir: Path, out: Path) -> Backup:
 
     It is the state at one moment, and holds up no writer. `out` is there whole or not at all. A store of an earlier
     version is brought to the present one in the backup. Raises PreconditionError where `data_dir` holds no store, a
-    newer or a damaged one, or where `out` is there.
+    newer or a damaged one, or where `out` is there or would lie in `data_dir`.
     """
-    if not (data_dir / DATABASE_NAME).is_file():
-        raise PreconditionError(f"data directory: {data_dir} holds no store")
-    if out.exists():
-        raise PreconditionError(f"backup: {out} exists; allowed is a path for a new folder")
+    _check_apart(out, data_dir)
     try:
+        if not (data_dir / DATABASE_NAME).is_file():
+            raise PreconditionError(f"data directory: {data_dir} holds no store")
+        if out.exists():
+            raise PreconditionError(f"backup: {out} exists; allowed is a path for a new folder")
         with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as staging:
             folder = Path(staging) / out.name
             folder.mkdir()
@@ -72,7 +73,7 @@ def take_backup(data_dir: Path, out: Path) -> Backup:
             folder.rename(out)
         sync(out.absolute().parent)
     except OSError as error:
-        raise PreconditionError(f"backup: {out} cannot be written ({error.strerror})") from error
+        raise PreconditionError(f"backup: {error.filename or out}: {error.strerror}") from error
     return Backup(collections=counts, size=size)
 
 
@@ -80,12 +81,14 @@ def restore_backup(backup: Path, data_dir: Path, *, expected: Sequence[tuple[str
     """Makes a data directory of a backup, in `data_dir`, which is empty or absent.
 
     `expected` are names of bundles, each with its digest or the beginning of it. Raises PreconditionError where
-    `data_dir` holds anything, where the backup is damaged, incomplete or of a newer version, and where a collection is
-    not under the bundle that is in the backup, or that is expected; `data_dir` is left empty then.
+    `data_dir` holds anything, where one of the two lies in the other, where the backup is damaged, incomplete or of a
+    newer version, and where a collection is not under the bundle that is in the backup, or that is expected; `data_dir`
+    is left empty then.
     """
+    _check_apart(backup, data_dir)
     files = _manifest(backup)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_durably(data_dir)
         with _staging(data_dir) as staging:
             _copy_checked(backup, files, staging)
             _check_integrity(staging / DATABASE_NAME)
@@ -102,6 +105,15 @@ def restore_backup(backup: Path, data_dir: Path, *, expected: Sequence[tuple[str
     except OSError as error:
         raise PreconditionError(f"restore: {error.filename or data_dir}: {error.strerror}") from error
     return Backup(collections=counts, size=size)
+
+
+def _check_apart(backup: Path, data_dir: Path) -> None:
+    # A backup in the data directory is lost with it, and a data directory in a backup changes what was backed up.
+    backup, data_dir = (Path(os.path.realpath(path)) for path in (backup, data_dir))
+    if backup.is_relative_to(data_dir) or data_dir.is_relative_to(backup):
+        raise PreconditionError(
+            f"backup: {backup} and the data directory {data_dir} lie one in the other; allowed are separate folders"
+        )
 
 
 def _counts(store: Store) -> tuple[tuple[Collection, int], ...]:
@@ -126,6 +138,10 @@ def _copy_store(source_path: Path, target_path: Path) -> None:
 
             source.backup(target, pages=_STEP_PAGES, progress=show)
     except sqlite3.DatabaseError as error:
+        if is_no_room(error):
+            raise PreconditionError(
+                f"backup: the disk is full, there is no room for a copy of {source_path}"
+            ) from error
         raise PreconditionError(f"data directory: {source_path} cannot be copied ({error})") from error
 
 

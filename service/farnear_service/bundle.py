@@ -73,12 +73,14 @@ def adopt_bundle(source: Path, bundles_dir: Path) -> Bundle:
     if target.exists():
         return load_bundle(target)
     bundles_dir.mkdir(parents=True, exist_ok=True)
+    _sync(bundles_dir.parent)
     with tempfile.TemporaryDirectory(dir=bundles_dir, prefix=".incoming-") as staging:
         copy = Path(staging) / bundle.digest
         copy.mkdir()
         for name in ("bundle.json", *sorted(bundle.files)):
             shutil.copyfile(source / name, copy / name)
             _sync(copy / name)
+        _sync(copy)
         copied = load_bundle(copy)  # what was copied is what was checked
         copy.rename(target)
     _sync(bundles_dir)

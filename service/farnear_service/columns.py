@@ -9,6 +9,7 @@ written behind it, or replaced when they are full, and vocabularies only grow.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORD = 8  # bytes that are compared at a time
 _FIRST_BYTES = np.array([2**64 - 2 ** (64 - 8 * count) for count in range(_WORD + 1)], np.uint64)  # 0 to 8 of a word
 _FEW = 16  # values that are quicker looked for one by one
+_MANY = 16  # times as many texts as are wanted, above which most are put aside undecoded
+_SAMPLE = 1000
 _TEXTS = 65_536  # copied at a time: some megabytes of places
 _TEXT_BYTES = 32  # of an id, for which room is held; what is not used of it takes no memory
 
@@ -128,6 +131,16 @@ class Texts:
             signs[rows] = (words > word).view(np.int8) - (words < word).view(np.int8)
             rows = rows[words == word]
         return signs
+
+    def first(self, rows: NDArray[np.integer], count: int, *, after: str) -> list[str]:
+        """The first `count` of the texts in some rows that come behind `after`, in order; fewer where no more do."""
+        rows = rows[self.compared(after)[rows] > 0]
+        if len(rows) > _MANY * count:
+            # A text of which a sample tells that more than enough, but few, come before it leaves few to be decoded.
+            sample = sorted(self.decode(rows[:: max(1, len(rows) // _SAMPLE)]))
+            near = rows[self.compared(sample[4 * count * len(sample) // len(rows)])[rows] <= 0]
+            rows = near if len(near) >= count else rows
+        return heapq.nsmallest(count, self.decode(rows))
 
     def _words(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
         # The 8 bytes from each start, with zeros in place of those behind the end. As no text has a zero byte, such

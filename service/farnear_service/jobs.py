@@ -48,7 +48,7 @@ async def run_in_process(job: Callable[Arguments, Result], *args: Arguments.args
 def _receive(receiver: Connection) -> tuple[bool, Any]:
     try:
         answer: tuple[bool, Any] = receiver.recv()
-    except EOFError:
+    except (EOFError, OSError):  # the latter where it ended in the middle of an answer
         return False, "the process ended without an answer"
     return answer
 

@@ -119,18 +119,20 @@ def novel(
     close = _proposed(vectors, met)
     nearest, known = np.full(len(rows), -1.0), np.zeros(len(rows), np.bool_)
     margin = 2 * vectors.shape[1] * 2.0**-24
+    count = min(k, int(eligible.sum()))
+    with_picks = np.concatenate([met, np.empty((count, vectors.shape[1]), np.float32)])
     picks: list[int] = []
-    for _ in range(min(k, int(eligible.sum()))):
+    for size in range(len(met), len(with_picks)):
         scores = np.where(eligible, (1 - novelty) * likely - novelty * close, -np.inf)
         candidates = np.flatnonzero(scores >= scores.max() - 2 * margin)
         unknown = candidates[~known[candidates]]
-        nearest[unknown] = _nearest(vectors[unknown], met)
+        nearest[unknown] = _nearest(vectors[unknown], with_picks[:size])
         known[unknown] = True
         exact = (1 - novelty) * _relevance(vectors[candidates], direction) - novelty * nearest[candidates]
         pick = _first(now, rows, candidates[exact == exact.max()])
         picks.append(pick)
         eligible[pick] = False
-        met = np.concatenate([met, vectors[[pick]]])
+        with_picks[size] = vectors[pick]
         close = np.maximum(close, _proposed(vectors, vectors[[pick]]))
         nearest[known] = np.maximum(nearest[known], _similarities(vectors[known], vectors[pick]))
     return _hits(now, rows[picks], direction)

@@ -17,7 +17,7 @@ from farnear_service.filters import All, AnyOf, Equals, Exists, Filter, Negation
 from farnear_service.maps import MapSettings
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline import Answer, Catalog, CatalogSettings, Pipeline
-from farnear_service.types import Attributes, Direction, ImageRetention, ItemRef, NewItem, Vector, unit_vector
+from farnear_service.types import Attributes, Direction, ImageRetention, Item, ItemRef, NewItem, Vector, unit_vector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -213,7 +213,9 @@ class Service:
             key=str.encode,
         )
         assert await pipeline.count("cells", where) == len(expected)
-        listed = await pipeline.items("cells", after=None, limit=100, where=where)
+        listed: list[Item] = []
+        while page := await pipeline.items("cells", after=listed[-1].item_id if listed else None, limit=5, where=where):
+            listed += page
         assert [item.item_id for item in listed] == expected
         for item in listed:
             label, _, attributes = self.known[item.item_id]

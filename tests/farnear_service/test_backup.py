@@ -1,4 +1,5 @@
 import argparse
+import errno
 import hashlib
 import json
 import shutil
@@ -7,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import farnear
 import pytest
@@ -256,9 +258,59 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, two_wide: Path) -> Non
     (tmp_path / "backup").mkdir()
     with pytest.raises(PreconditionError, match=r"backup: .*backup exists"):
         take_backup(tmp_path / "data", tmp_path / "backup")
-    with pytest.raises(PreconditionError, match="cannot be written"):
+    with pytest.raises(PreconditionError, match=r"backup: .*nowhere/\..*: No such file or directory"):
         take_backup(tmp_path / "data", tmp_path / "nowhere" / "backup")
     assert names(tmp_path / "backup") == set()
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_left_on_it(
+    tmp_path: Path, two_wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = fill(tmp_path / "data", two_wide)
+    store.close()
+    connect = sqlite3.connect
+
+    def connect_to_a_small_disk(path: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(path, **options)
+        if isinstance(path, Path):  # the copy; the original is opened by its address
+            connection.execute("PRAGMA max_page_count = 3")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_a_small_disk)
+    with pytest.raises(
+        PreconditionError, match=r"backup: the disk is full, there is no room for a copy of .*data/farn"
+    ):
+        take_backup(tmp_path / "data", tmp_path / "backup")
+    assert names(tmp_path) == {"data", "two"}
+
+
+def test_a_data_directory_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def may_not(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", may_not)
+    with pytest.raises(PreconditionError, match=r"backup: .*data/farnear\.db: Permission denied"):
+        take_backup(tmp_path / "data", tmp_path / "backup")
+
+
+def test_a_backup_in_the_data_directory_is_refused(tmp_path: Path, two_wide: Path) -> None:
+    store, _ = fill(tmp_path / "data", two_wide)
+    store.close()
+    (tmp_path / "link").symlink_to(tmp_path / "data" / "bundles")
+    for out in ("data", "data/backup", "data/../data/new/backup", "link/backup"):
+        with pytest.raises(PreconditionError, match=r"backup: .*/data.* and the data directory .*/data lie one in the"):
+            take_backup(tmp_path / "data", tmp_path / out)
+    assert names(tmp_path / "data") == {"bundles", "farnear.db", "farnear.lock", "farnear.reserve"}
+    assert take_backup(tmp_path / "data", tmp_path / "data-backup").size > 0
+
+
+def test_a_data_directory_in_the_backup_is_refused_and_the_reverse(backed_up: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(backed_up)
+    for data in (".", "backup", "backup/data", "link/new/data"):
+        with pytest.raises(PreconditionError, match=r"backup: .*/backup and the data directory .* lie one in"):
+            restore_backup(backed_up, tmp_path / data)
+    assert names(backed_up) == {"backup.json", "bundles", "farnear.db"}
+    assert restore_backup(backed_up, tmp_path / "backup-data").collections[0][1] == 20
 
 
 def test_a_backup_whose_bundle_is_damaged_is_not_taken(tmp_path: Path, two_wide: Path) -> None:
@@ -281,6 +333,15 @@ def test_a_data_directory_that_holds_something_is_refused(backed_up: Path, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(PreconditionError, match="File exists"):
         restore_backup(backed_up, tmp_path / "file")
+
+
+def test_folders_that_are_made_are_synced_into_those_above(
+    backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("farnear_service.store.database.sync", synced.append)
+    restore_backup(backed_up, tmp_path / "new" / "data")
+    assert sorted(synced) == [tmp_path, tmp_path / "new"]
 
 
 def test_an_empty_data_directory_is_as_good_as_none(backed_up: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import threading
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,3 +203,31 @@ def test_among_finds_what_python_finds(numbers: list[int], wanted: list[int]) ->
     given_wanted = np.array(wanted, np.int64)
     assert among(np.array(numbers, np.int32), given_wanted).tolist() == [number in wanted for number in numbers]
     assert given_wanted.tolist() == wanted
+
+
+@given(
+    strings=st.lists(texts, max_size=60), after=texts | st.just(""), count=st.integers(1, 4), every=st.integers(1, 3)
+)
+def test_the_first_texts_are_those_that_sorting_puts_first(
+    strings: list[str], after: str, count: int, every: int
+) -> None:
+    rows = np.arange(0, len(strings), every)
+    expected = sorted(text for text in strings[::every] if text > after)[:count]
+    assert texts_of(strings).first(rows, count, after=after) == expected
+    assert rows.tolist() == list(range(0, len(strings), every))
+
+
+def test_of_very_many_texts_few_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [f"class/{number % 7}/{number:05}.png" for number in np.random.default_rng(0).permutation(20_000)]
+    column, decoded, decode = texts_of(ids), 0, Texts.decode
+
+    def count(texts: Texts, rows: Any) -> list[str]:
+        nonlocal decoded
+        decoded += len(rows)
+        return decode(texts, rows)
+
+    monkeypatch.setattr(Texts, "decode", count)
+    assert (
+        column.first(np.arange(20_000), 100, after="class/3/") == sorted(one for one in ids if one > "class/3/")[:100]
+    )
+    assert decoded < 3_000

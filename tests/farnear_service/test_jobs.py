@@ -15,7 +15,9 @@ from farnear_service.jobs import JobFailedError, run_in_process
 # A job must be importable by the fresh process, so these lie in a module of their own.
 _JOBS = """
 import os
+import struct
 import threading
+from multiprocessing.connection import Connection
 
 
 def block(pipe):
@@ -27,6 +29,14 @@ def block(pipe):
 
 def answer_with_a_lock():
     return threading.Lock()
+
+
+def die_in_the_middle_of_the_answer():
+    def send_half(connection, answer):
+        os.write(connection.fileno(), struct.pack("!i", len(answer)) + answer[: len(answer) // 2])
+        os._exit(1)
+
+    Connection._send_bytes = send_half
 
 
 def echo(value):
@@ -96,7 +106,11 @@ async def test_an_exception_is_told() -> None:
 
 
 async def test_a_process_that_dies_or_cannot_answer_is_told(jobs: Any) -> None:
-    for work in (run_in_process(os._exit, 3), run_in_process(jobs.answer_with_a_lock)):
+    for work in (
+        run_in_process(os._exit, 3),
+        run_in_process(jobs.answer_with_a_lock),
+        run_in_process(jobs.die_in_the_middle_of_the_answer),
+    ):
         with pytest.raises(JobFailedError, match="the process ended without an answer"):
             await work
     assert none_left()

@@ -178,7 +178,7 @@ class ListClustersRequest(_message.Message):
     page_size: _builtins.int
     """Most clusters to return, 1 to 1,000; 0 means 1,000."""
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first page."""
+    """The next_page_token of the page before, which the same request brought, but for its page_size; empty for the first page."""
     def __init__(
         self,
         *,
@@ -240,7 +240,7 @@ class GetClusterRequest(_message.Message):
     page_size: _builtins.int
     """Most members to return, 1 to 10,000; 0 means 100."""
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first page."""
+    """The next_page_token of the page before, which the same request brought, but for its page_size; empty for the first page."""
     def __init__(
         self,
         *,
@@ -716,7 +716,7 @@ class WatchClustersRequest(_message.Message):
     FROM_START_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     resume_token: _builtins.str
-    """The token of the last message that was received; empty: from now on, or, with `from_start`, from the first event that is kept."""
+    """The token of the last message that was received, of the same collection; empty: from now on, or, with `from_start`, from the first event that is kept."""
     from_start: _builtins.bool
     def __init__(
         self,

@@ -350,7 +350,7 @@ class ListCollectionsRequest(_message.Message):
     page_size: _builtins.int
     """Most collections to return, 1 to 1,000; 0 means 100."""
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first page."""
+    """The next_page_token of the page before, which the same request brought, but for its page_size; empty for the first page."""
     def __init__(
         self,
         *,

@@ -314,7 +314,7 @@ class ListItemsRequest(_message.Message):
     page_size: _builtins.int
     """Most items to return, 1 to 10,000; 0 means 1,000."""
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first page."""
+    """The next_page_token of the page before, which the same request brought, but for its page_size; empty for the first page."""
     @_builtins.property
     def filter(self) -> _filters_pb2.Filter:
         """Absent for all."""

@@ -8,7 +8,6 @@ The store is the only truth; what a live collection holds is derived from it.
 """
 
 import asyncio
-import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -329,9 +328,9 @@ class Pipeline:
             return [_with_cluster(live, item) for item in store.items(live.record, after=after, limit=limit)]
         found: list[Item] = []
         while True:
-            now, start = live.index.now(), after or ""
-            ids = now.columns.item_ids(np.flatnonzero(_matching(live, now, where)))
-            wanted = heapq.nsmallest(limit - len(found), (one for one in ids if one > start))
+            now = live.index.now()
+            rows = np.flatnonzero(_matching(live, now, where))
+            wanted = now.columns.ids.first(rows, limit - len(found), after=after or "")
             found += store.items_by_id(live.record, wanted)
             if len(found) == limit or not wanted:
                 return [_with_cluster(live, item) for item in found]

@@ -36,7 +36,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
         self, request: clusters_pb2.ListClustersRequest, context: Context
     ) -> clusters_pb2.ListClustersResponse:
         size = pages.page_size(request.page_size, default=1000, limit=1000)
-        after = pages.page_start(request.page_token)
+        after = pages.page_start(request)
         state, summaries = await self._pipeline.clustering.summaries(request.collection)
         names = [str(summary.cluster) for summary in summaries]
         if after is not None and after not in names:
@@ -47,7 +47,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
             clusters=[_cluster(summary) for summary in page],
             noise_count=state.view.noise_count,
             map=_map_info(state),
-            next_page_token=pages.page_token(str(page[-1].cluster)) if start + size < len(summaries) else "",
+            next_page_token=pages.page_token(request, str(page[-1].cluster)) if start + size < len(summaries) else "",
         )
 
     async def GetCluster(
@@ -55,7 +55,7 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     ) -> clusters_pb2.GetClusterResponse:
         size = pages.page_size(request.page_size, default=100, limit=10_000)
         state, found = await self._pipeline.clustering.detail(
-            request.collection, request.cluster, after=pages.page_start(request.page_token), limit=size + 1
+            request.collection, request.cluster, after=pages.page_start(request), limit=size + 1
         )
         return clusters_pb2.GetClusterResponse(
             cluster=_cluster(found.summary),
@@ -63,7 +63,9 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
             density=found.density,
             nearest=[clusters_pb2.NearCluster(cluster=other, distance=far) for other, far in found.nearest],
             member_item_ids=found.member_ids[:size],
-            next_page_token=pages.page_token(found.member_ids[size - 1]) if len(found.member_ids) > size else "",
+            next_page_token=pages.page_token(request, found.member_ids[size - 1])
+            if len(found.member_ids) > size
+            else "",
             map=_map_info(state),
         )
 
@@ -115,10 +117,10 @@ class Clusters(clusters_pb2_grpc.ClustersServiceServicer):
     async def WatchClusters(
         self, request: clusters_pb2.WatchClustersRequest, context: Context
     ) -> AsyncIterator[clusters_pb2.WatchClustersResponse]:
-        after = pages.event_start(request.resume_token, from_start=request.from_start)
+        after = pages.event_start(request)
         async for number, events in self._pipeline.clustering.watch(request.collection, after=after):
             yield clusters_pb2.WatchClustersResponse(
-                events=[_event(event) for event in events], resume_token=pages.event_token(number)
+                events=[_event(event) for event in events], resume_token=pages.event_token(request, number)
             )
 
 

@@ -1,16 +1,33 @@
-"""Pages: their sizes, and tokens that tell where the next one begins."""
+"""Pages: their sizes, and tokens that tell where the next one begins.
+
+A token goes with the request that it was given for: with a digest of it, so that it is refused with any other.
+"""
 
 import base64
-import binascii
 import hashlib
 import json
+from typing import Any, TypeAlias
 
-from farnear.v1 import search_pb2
+from farnear.v1 import clusters_pb2, collections_pb2, items_pb2, recommend_pb2, search_pb2
+from google.protobuf.message import Message
 
 from farnear_service.errors import InvalidError
 from farnear_service.index import Position
 from farnear_service.pipeline import Behind
 from farnear_service.types import Interaction
+
+_ByEntry: TypeAlias = (
+    collections_pb2.ListCollectionsRequest
+    | items_pb2.ListItemsRequest
+    | clusters_pb2.ListClustersRequest
+    | clusters_pb2.GetClusterRequest
+)
+_Paged: TypeAlias = (
+    _ByEntry | recommend_pb2.ListInteractionsRequest | search_pb2.SearchRequest | clusters_pb2.WatchClustersRequest
+)
+
+# What may differ from page to page.
+_DIFFERENT = frozenset({"page_token", "resume_token", "from_start", "page_size", "k", "explain"})
 
 
 def page_size(value: int, *, default: int, limit: int) -> int:
@@ -20,88 +37,86 @@ def page_size(value: int, *, default: int, limit: int) -> int:
     return value or default
 
 
-def page_token(last: str) -> str:
+def page_token(request: _ByEntry, last: str) -> str:
     """The token of the page behind the entry `last`."""
-    return base64.urlsafe_b64encode(last.encode()).decode()
+    return _token(request, last)
 
 
-def page_start(token: str) -> str | None:
-    """The entry behind which a page begins, None for the first page; raises InvalidError for a token not from here."""
-    if not token:
-        return None
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidError(f"page_token: {token!r}; allowed is a next_page_token as it came, or none") from error
+def page_start(request: _ByEntry) -> str | None:
+    """The entry behind which a page begins, None for the first page; raises InvalidError for another request's token.
+
+    So do all that follow.
+    """
+    place = _place("page_token", request, request.page_token)
+    return None if place is None else str(place[0])
 
 
-def interaction_token(last: Interaction) -> str:
+def interaction_token(request: recommend_pb2.ListInteractionsRequest, last: Interaction) -> str:
     """The token of the page of interactions behind `last`."""
-    return page_token(json.dumps([last.time, last.item_id]))
+    return _token(request, last.time, last.item_id)
 
 
-def interaction_start(token: str) -> tuple[float, str] | None:
+def interaction_start(request: recommend_pb2.ListInteractionsRequest) -> tuple[float, str] | None:
     """Time and item behind which a page of interactions begins; None for the first page."""
-    text = page_start(token)
-    if text is None:
-        return None
-    try:
-        time, item_id = json.loads(text)
-        return _place(time, item_id)
-    except (ValueError, TypeError) as error:
-        raise InvalidError("page_token: is no next_page_token of a list of interactions") from error
+    place = _place("page_token", request, request.page_token)
+    return None if place is None else (place[0], place[1])
 
 
-def event_token(number: int) -> str:
+def event_token(request: clusters_pb2.WatchClustersRequest, number: int) -> str:
     """The token to go on behind the event of a number."""
-    return page_token(f"event {number}")
+    return _token(request, number)
 
 
-def event_start(token: str, *, from_start: bool) -> int | None:
+def event_start(request: clusters_pb2.WatchClustersRequest) -> int | None:
     """The number of the event behind which a feed begins; None for the present moment."""
-    if not token:
-        return 0 if from_start else None
-    try:
-        text = page_start(token) or ""
-    except InvalidError:
-        text = ""
-    number = text.removeprefix("event ")
-    if number == text or not number.isdecimal() or len(number) > 18:
-        raise InvalidError(f"resume_token: {token!r}; allowed is a resume_token of WatchClusters as it came, or none")
-    return int(number)
+    place = _place("resume_token", request, request.resume_token)
+    if place is None:
+        return 0 if request.from_start else None
+    return int(place[0])
 
 
 def search_page_token(request: search_pb2.SearchRequest, behind: Behind | None) -> str:
     """The token of the page behind an answer to `request`; empty where nothing is left."""
     if behind is None:
         return ""
-    places = [None if place is None else [place.similarity, place.item_id] for place in behind]
-    return page_token(json.dumps([_digest(request), *places]))
+    return _token(request, *(None if place is None else [place.similarity, place.item_id] for place in behind))
 
 
 def search_page_start(request: search_pb2.SearchRequest) -> Behind | None:
-    """Where the page that `request` asks for begins; raises InvalidError for a token of another search."""
-    text = page_start(request.page_token)
-    if text is None:
+    """Where the page that `request` asks for begins."""
+    place = _place("page_token", request, request.page_token)
+    if place is None:
         return None
-    try:
-        digest, *places = json.loads(text)
-        similar, divergent = (None if place is None else Position(*_place(*place)) for place in places)
-    except (ValueError, TypeError) as error:
-        raise InvalidError("page_token: is no next_page_token of a search") from error
-    if digest != _digest(request):
-        raise InvalidError("page_token: is of another search; allowed is one of the same query, direction and filter")
+    similar, divergent = (None if one is None else Position(*one) for one in place)
     return similar, divergent
 
 
-def _place(similarity: float, item_id: str) -> tuple[float, str]:
-    return float(similarity), str(item_id)
+def _token(request: _Paged, *place: object) -> str:
+    return base64.urlsafe_b64encode(_digest(request) + json.dumps(place).encode()).decode()
 
 
-def _digest(request: search_pb2.SearchRequest) -> str:
-    """Tells searches apart, whatever their page, its size, and what is explained of it."""
-    same = search_pb2.SearchRequest()
+def _place(field: str, request: _Paged, token: str) -> list[Any] | None:
+    """What `_token` was given for this request; None for no token."""
+    if not token:
+        return None
+    try:
+        told = base64.b64decode(token, altchars=b"-_", validate=True)
+    except ValueError:
+        told = b""
+    digest = _digest(request)
+    if not told.startswith(digest):
+        raise InvalidError(
+            f"{field}: {token[:80]!r}; allowed is one that came for the same {request.DESCRIPTOR.name},"
+            " but for the size of its pages, or none"
+        )
+    place: list[Any] = json.loads(told[len(digest) :])
+    return place
+
+
+def _digest(request: _Paged) -> bytes:
+    same: Message = type(request)()
     same.CopyFrom(request)
-    same.page_token, same.k = "", 0
-    same.ClearField("explain")
-    return hashlib.sha256(same.SerializeToString(deterministic=True)).hexdigest()[:16]
+    for name in _DIFFERENT.intersection(same.DESCRIPTOR.fields_by_name):
+        same.ClearField(name)
+    told = same.DESCRIPTOR.full_name.encode() + b"\0" + same.SerializeToString(deterministic=True)
+    return hashlib.sha256(told).digest()[:12]

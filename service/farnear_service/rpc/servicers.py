@@ -63,13 +63,13 @@ class Collections(collections_pb2_grpc.CollectionsServiceServicer):
         self, request: collections_pb2.ListCollectionsRequest, context: Context
     ) -> collections_pb2.ListCollectionsResponse:
         size = pages.page_size(request.page_size, default=100, limit=1000)
-        after = pages.page_start(request.page_token)
+        after = pages.page_start(request)
         records = [record for record, _ in self._pipeline.catalog.collections()]
         names = [record.name for record in records if after is None or record.name > after]
         page = names[:size]
         return collections_pb2.ListCollectionsResponse(
             collections=[self._collection(name) for name in page],
-            next_page_token=pages.page_token(page[-1]) if len(names) > size else "",
+            next_page_token=pages.page_token(request, page[-1]) if len(names) > size else "",
         )
 
     def _collection(self, name: str) -> collections_pb2.Collection:
@@ -146,13 +146,13 @@ class Items(items_pb2_grpc.ItemsServiceServicer):
         size = pages.page_size(request.page_size, default=1000, limit=10_000)
         items = await self._pipeline.items(
             request.collection,
-            after=pages.page_start(request.page_token),
+            after=pages.page_start(request),
             limit=size + 1,
             where=conditions.where(request),
         )
         return items_pb2.ListItemsResponse(
             items=[wire.item_message(item) for item in items[:size]],
-            next_page_token=pages.page_token(items[size - 1].item_id) if len(items) > size else "",
+            next_page_token=pages.page_token(request, items[size - 1].item_id) if len(items) > size else "",
         )
 
     async def DeleteItems(
@@ -237,11 +237,11 @@ class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
     ) -> recommend_pb2.ListInteractionsResponse:
         size = pages.page_size(request.page_size, default=1000, limit=10_000)
         found = await self._pipeline.interactions(
-            request.collection, request.user, behind=pages.interaction_start(request.page_token), limit=size + 1
+            request.collection, request.user, behind=pages.interaction_start(request), limit=size + 1
         )
         return recommend_pb2.ListInteractionsResponse(
             interactions=[wire.interaction_message(entry) for entry in found[:size]],
-            next_page_token=pages.interaction_token(found[size - 1]) if len(found) > size else "",
+            next_page_token=pages.interaction_token(request, found[size - 1]) if len(found) > size else "",
         )
 
     async def DeleteInteractions(

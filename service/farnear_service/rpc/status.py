@@ -30,6 +30,9 @@ STATUS: dict[type[ServiceError], grpc.StatusCode] = {
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
+# gRPC puts messages into a header, where bytes can take three times their room, and breaks off a call above 8 KiB.
+_MESSAGE_BYTES = 2_500
+
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +43,7 @@ def status_of(error: ServiceError) -> grpc.StatusCode:
 
 def item_error(error: ServiceError) -> types_pb2.ItemError:
     """A refusal of one entry of a batch."""
-    return types_pb2.ItemError(code=status_of(error).value[0], message=str(error))
+    return types_pb2.ItemError(code=status_of(error).value[0], message=_message(error))
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
@@ -132,11 +135,18 @@ class _Call:
             await self._context.abort(code, message)
 
 
+def _message(error: ServiceError) -> str:
+    told = str(error).encode()  # with what came, however long that is
+    if len(told) <= _MESSAGE_BYTES:
+        return str(error)
+    return f"{told[:_MESSAGE_BYTES].decode(errors='ignore')} ..."
+
+
 def _told(error: BaseException | None) -> tuple[grpc.StatusCode, str]:
     if error is None:
         return grpc.StatusCode.OK, ""
     if isinstance(error, ServiceError):
-        return status_of(error), str(error)
+        return status_of(error), _message(error)
     if not isinstance(error, Exception):  # the caller went away or its deadline passed: asyncio cancels the handler
         return grpc.StatusCode.CANCELLED, ""
     return grpc.StatusCode.INTERNAL, "the service failed; its log says why"

@@ -40,6 +40,8 @@ from farnear_service.types import (
 
 T = TypeVar("T")
 
+_LAST_NANOSECOND = 253_402_300_799_999_999_999  # since 1970, of the year 9999
+
 _RETENTIONS = {
     collections_pb2.IMAGE_RETENTION_UNSPECIFIED: ImageRetention.ORIGINAL,
     collections_pb2.IMAGE_RETENTION_ORIGINAL: ImageRetention.ORIGINAL,
@@ -275,5 +277,6 @@ def _datetime(field: str, message: Timestamp) -> datetime:
 def timestamp(seconds: float) -> Timestamp:
     """A time, in Unix seconds."""
     message = Timestamp()
-    message.FromNanoseconds(round(seconds * 1e9))
+    # Of the last microseconds of the year 9999 the nearest double lies behind it.
+    message.FromNanoseconds(min(round(seconds * 1e9), _LAST_NANOSECOND))
     return message

@@ -9,6 +9,8 @@ from farnear_service.store.collections import read_collections
 from farnear_service.store.database import Database
 from farnear_service.types import Collection, FloatArray, ImageRetention
 
+_IMAGE_BYTES = 64 * 2**20  # read at a time, as many as one call may bring
+
 
 @dataclass(frozen=True, kw_only=True)
 class Activation:
@@ -50,7 +52,8 @@ class Activations(Database):
     def to_embed(self, collection: Collection, limit: int) -> list[tuple[int, bytes]]:
         """Keys and kept images of up to `limit` items without a vector of the bundle to be, in order of key.
 
-        What was written since the move began is among them; an item whose image is not kept is not.
+        The images come to 64 MiB at most, but for the last of them. What was written since the move began is among
+        them; an item whose image is not kept is not.
         """
         # Keys ascend in the order of writing, so nearly always all that is missing lies behind the last that was done.
         # Only where nothing is left there, all items are looked through.
@@ -142,11 +145,17 @@ def _without_original(connection: sqlite3.Connection, collection: Collection) ->
 def _not_embedded(
     connection: sqlite3.Connection, collection: Collection, after: int, limit: int
 ) -> list[tuple[int, bytes]]:
-    return connection.execute(
+    found, size = [], 0
+    for key, data in connection.execute(
         "SELECT key, data FROM items JOIN images ON image = digest WHERE collection = ? AND key > ?"
         " AND NOT EXISTS (SELECT 1 FROM embedded WHERE item = key) ORDER BY key LIMIT ?",
         (collection.key, after, limit),
-    ).fetchall()
+    ):
+        found.append((key, data))
+        size += len(data)
+        if size >= _IMAGE_BYTES:
+            break
+    return found
 
 
 def _none_under_way(collection: Collection) -> PreconditionError:

@@ -16,7 +16,12 @@ class Collections(Database):
     def set_bundle(self, name: str, digest: str) -> None:
         """Remembers that `name` stands for the bundle `digest` from now on."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO bundles VALUES (?, ?)", (name, digest))
+            # What stands already is not written again: a full disk keeps no server from its start.
+            connection.execute(
+                "INSERT INTO bundles VALUES (?, ?)"
+                " ON CONFLICT DO UPDATE SET digest = excluded.digest WHERE digest != excluded.digest",
+                (name, digest),
+            )
 
     def bundles(self) -> dict[str, str]:
         """Digest by name."""
@@ -79,6 +84,9 @@ class Collections(Database):
 
     def delete_collection(self, collection: Collection) -> int:
         """Deletes a collection with its items, kept images and interactions; returns how many items that were."""
+        return self._delete(lambda: self._delete_collection(collection))
+
+    def _delete_collection(self, collection: Collection) -> int:
         with self._transaction() as connection:
             images = connection.execute(
                 "SELECT DISTINCT image FROM items WHERE collection = ? AND image IS NOT NULL", (collection.key,)

@@ -4,20 +4,25 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from farnear_service.errors import OverloadedError, PreconditionError
 from farnear_service.store.migrations import MIGRATIONS
+from farnear_service.store.reserve import Reserve
 
 DATABASE_NAME = "farnear.db"
 LOCK_NAME = "farnear.lock"
+RESERVE_NAME = "farnear.reserve"
 BUSY_SECONDS = 30
 LOG_BYTES = 64 * 2**20
 
 # What SQLite says where there is no room: for a page, or for the shared memory that indexes the log.
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+
+T = TypeVar("T")
 
 
 class Database:
@@ -26,19 +31,26 @@ class Database:
     def __init__(self, data_dir: Path) -> None:
         """Opens or makes the store; raises PreconditionError where another server holds it or a newer one wrote it."""
         try:
-            _make_durably(data_dir)
+            make_durably(data_dir)
             self._lock_file = lock(data_dir)
         except OSError as error:
             raise PreconditionError(f"data directory: {data_dir} cannot be used ({error.strerror})") from error
         self._path = data_dir / DATABASE_NAME
+        self._reserve = Reserve(data_dir / RESERVE_NAME)
         self._connections: list[sqlite3.Connection] = []
         self._local = threading.local()
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
+        is_reserved = self._reserve.is_there()
         try:
+            if is_reserved:
+                self._reserve.give_up()  # to open a store takes some room as well
             self._migrate()
-        except sqlite3.DatabaseError as error:
+            if is_reserved:
+                self._reserve.hold()
+        except (OSError, sqlite3.DatabaseError) as error:
             self.close()
-            raise PreconditionError(f"data directory: {self._path} cannot be opened ({error})") from error
+            why = "the disk is full" if is_no_room(error) else error
+            raise PreconditionError(f"data directory: {self._path} cannot be opened ({why})") from error
         except BaseException:
             self.close()
             raise
@@ -58,6 +70,7 @@ class Database:
             connection = sqlite3.connect(
                 self._path, check_same_thread=False, isolation_level=None, timeout=BUSY_SECONDS
             )
+            self._connections.append(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -67,7 +80,6 @@ class Database:
             # A log that one great transaction blew up would stay that large on disk.
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             self._local.connection = connection
-            self._connections.append(connection)
         return connection
 
     @contextmanager
@@ -82,17 +94,36 @@ class Database:
             except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in _NO_ROOM:
+                if is_no_room(error):
                     raise OverloadedError("store: the disk is full, nothing of this write was kept") from error
                 raise
 
+    def _delete(self, delete: Callable[[], T]) -> T:
+        """Runs a transaction that deletes; where the disk is full, in the room that is held back for it."""
+        with self._writing:
+            try:
+                return delete()
+            except OverloadedError:
+                self._reserve.give_up()
+            try:
+                return delete()
+            finally:
+                self._empty_log()  # gives back what it grew by
+                self._reserve.hold()
+
     def _empty_log(self) -> None:
-        """Empties the write-ahead log, where former versions of pages lie, unless somebody is reading from it."""
+        """Empties the write-ahead log, where former versions of pages lie.
+
+        It stays as it is while somebody reads from it, and on a disk that has no room for the pages in it.
+        """
         with self._writing:
             connection = self._connection()
             connection.execute("PRAGMA busy_timeout = 0")  # a backup may read for minutes
             try:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if not is_no_room(error):
+                    raise
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
@@ -109,6 +140,11 @@ class Database:
                 connection.execute(f"PRAGMA user_version = {number}")
 
 
+def is_no_room(error: BaseException) -> bool:
+    """Whether SQLite says that the disk is full."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in _NO_ROOM
+
+
 def lock(data_dir: Path) -> int:
     """Takes a data directory for this process: a descriptor that holds it until it is closed.
 
@@ -121,12 +157,15 @@ def lock(data_dir: Path) -> int:
         owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise PreconditionError(f"data directory: {data_dir} is served by process {owner} already") from error
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # Written over what was there: on a full disk, room that was given up might not come back.
+    pid = f"{os.getpid()}\n".encode()
+    os.pwrite(descriptor, pid, 0)
+    os.truncate(descriptor, len(pid))
     return descriptor
 
 
-def _make_durably(folder: Path) -> None:
+def make_durably(folder: Path) -> None:
+    """Makes a folder, and those above it, so that a loss of power leaves them there."""
     # SQLite syncs the entries of its files; those of new folders above them would not survive a loss of power.
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)

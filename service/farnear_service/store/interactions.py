@@ -55,16 +55,21 @@ class Interactions(Database):
     def delete_interactions(self, collection: Collection, user: str) -> int:
         """Forgets a user, on disk when this returns; returns how many interactions were kept.
 
-        What they were is overwritten, and the log emptied of it unless a backup is being taken.
+        What they were is overwritten, and the log emptied of it unless a backup is being taken or the disk is full.
         """
-        with self._transaction() as connection:
-            connection.execute("PRAGMA secure_delete = ON")  # the pages that become free too
-            deleted = connection.execute(
-                "DELETE FROM interactions WHERE collection = ? AND user = ?", (collection.key, _filed(user))
-            ).rowcount
-            connection.execute("PRAGMA secure_delete = FAST")
+        deleted = self._delete(lambda: self._delete_interactions(collection, user))
         self._empty_log()
         return deleted
+
+    def _delete_interactions(self, collection: Collection, user: str) -> int:
+        with self._transaction() as connection:
+            connection.execute("PRAGMA secure_delete = ON")  # the pages that become free too
+            try:
+                return connection.execute(
+                    "DELETE FROM interactions WHERE collection = ? AND user = ?", (collection.key, _filed(user))
+                ).rowcount
+            finally:
+                connection.execute("PRAGMA secure_delete = FAST")
 
 
 def _filed(user: str) -> bytes:

@@ -61,8 +61,15 @@ class Writes(Database):
         key a key stands for one vector for ever. It keeps when it was made, and what users did with it; one that is
         deleted takes that along.
         `schema`, where given, becomes the collection's in the same transaction. Raises OverloadedError where the disk
-        is full, and nothing is kept then.
+        is full, and nothing is kept then; where all operations are deletions, there is room held back for them.
         """
+        with self._writing:
+            self._reserve.hold()
+        if all(isinstance(operation, Deletion) for operation in operations):
+            return self._delete(lambda: self._write(collection, operations, schema))
+        return self._write(collection, operations, schema)
+
+    def _write(self, collection: Collection, operations: Sequence[Operation], schema: Schema | None) -> list[Written]:
         with self._transaction() as connection:
             batch = _Batch(connection, collection, operations)
             written = [batch.do(operation) for operation in operations]

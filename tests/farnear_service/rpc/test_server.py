@@ -311,8 +311,14 @@ async def test_pages_of_a_filtered_search_go_through_everything_that_matches(ser
     assert similar == [hit.item_id for hit in whole.similar]
     assert divergent == [hit.item_id for hit in whole.divergent]
 
+    listed = await service.items.ListItems(items.ListItemsRequest(collection="cells", page_size=1))
+    assert "page_token: " in (await refused(asked(page_token=listed.next_page_token)))[1]
     first = await asked()
-    with pytest.raises(grpc.aio.AioRpcError, match="page_token: is of another search"):
+    as_a_list = items.ListItemsRequest(collection="cells", page_token=first.next_page_token)
+    assert (await refused(service.items.ListItems(as_a_list)))[0] is Code.INVALID_ARGUMENT
+    with pytest.raises(
+        grpc.aio.AioRpcError, match=r"page_token: .*; allowed is one that came for the same SearchRequest"
+    ):
         await asked(page_token=first.next_page_token, filter=at_least(4))
     two = search.SearchRequest(
         collection="cells",
@@ -327,6 +333,16 @@ async def test_pages_of_a_filtered_search_go_through_everything_that_matches(ser
         collection="cells", queries=[types.Query(item_id="n03")] * 2, direction=search.DIRECTION_BOTH, k=5
     )
     assert [result.next_page_token for result in (await service.search.Search(several)).results] == ["", ""]
+
+
+@pytest.mark.parametrize("letter", ["x", "😀"])
+async def test_a_refusal_that_quotes_something_long_arrives(service: Service, letter: str) -> None:
+    code, message = await refused(
+        service.items.GetItem(items.GetItemRequest(collection="cells", item_id=letter * 100_000))
+    )
+    assert code is Code.NOT_FOUND
+    assert message.startswith(f"item_id: collection 'cells' has no item '{letter * 500}")
+    assert message.endswith(f"{letter} ...")
 
 
 async def test_recommendations_and_interactions(service: Service) -> None:

@@ -23,6 +23,7 @@ from farnear_service.types import (
     Opinion,
     Vector,
 )
+from google.protobuf.timestamp_pb2 import Timestamp
 
 
 def test_queries() -> None:
@@ -184,3 +185,9 @@ def test_interactions() -> None:
 def test_kept_images() -> None:
     message = wire.image_message(KeptImage(data=b"x", media_type="image/png", original=True))
     assert (message.image, message.media_type, message.original) == (b"x", "image/png", True)
+
+
+def test_an_interaction_at_the_very_end_of_time_comes_back() -> None:
+    last = Timestamp(seconds=253_402_300_799, nanos=999_999_999)
+    kept = wire.interaction(recommend_pb2.Interaction(item_id="a", time=last), 0.0)
+    assert wire.interaction_message(kept) == recommend_pb2.Interaction(item_id="a", time=last)

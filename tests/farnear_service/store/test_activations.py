@@ -53,6 +53,13 @@ def filled(store: Store) -> Collection:
     return cells
 
 
+def test_large_images_come_a_few_at_a_time(store: Store, filled: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farnear_service.store.activations._IMAGE_BYTES", 10)
+    begin(store, filled)
+    assert [len(image) for _, image in store.to_embed(filled, 4)] == [7, 7]
+    assert [embed(store, filled, 4) for _ in range(4)] == [2, 2, 2, 0]
+
+
 def test_a_move_swaps_all_vectors_at_once(store: Store, filled: Collection) -> None:
     other = new_collection(store, "other")
     store.write(other, [[row("a", image=b"image a")]])

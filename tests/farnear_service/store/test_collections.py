@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from farnear_service.errors import AlreadyExistsError
 from farnear_service.store import Store
@@ -72,6 +74,16 @@ def test_a_bundle_name_stands_for_the_last_digest_given(store: Store) -> None:
     store.set_bundle("big", "2" * 64)
     store.set_bundle("tiny", "1" * 64)
     assert store.bundles() == {"tiny": "1" * 64, "big": "2" * 64}
+
+
+def test_what_is_known_of_a_bundle_is_not_written_again(store: Store, tmp_path: Path) -> None:
+    log = tmp_path / "data" / "farnear.db-wal"
+    store.set_bundle("tiny", "0" * 64)
+    size = log.stat().st_size
+    store.set_bundle("tiny", "0" * 64)
+    assert log.stat().st_size == size
+    store.set_bundle("tiny", "1" * 64)
+    assert log.stat().st_size > size
 
 
 def test_bundles_are_used_by_names_collections_and_activations(store: Store, cells: Collection) -> None:

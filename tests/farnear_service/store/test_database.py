@@ -4,6 +4,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 from farnear_service.errors import OverloadedError, PreconditionError
 from farnear_service.store import Deletion, Store
-from farnear_service.types import Interaction, Opinion
+from farnear_service.store.reserve import RESERVE_BYTES, Reserve
+from farnear_service.types import Collection, Interaction, Opinion
 
 from tests.farnear_service.store.conftest import everything, new_collection, row, snapshot
 
@@ -38,6 +41,13 @@ def test_a_second_opener_is_refused_with_the_pid_of_the_first(store: Store, tmp_
     with pytest.raises(PreconditionError, match=rf"data directory: .*data is served by process {os.getpid()} already"):
         Store(tmp_path / "data")
     assert store.collections() == []
+
+
+def test_the_pid_of_the_server_before_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "farnear.lock").write_text("123456789012\n")
+    with contextlib.closing(Store(tmp_path / "data")):
+        assert (tmp_path / "data" / "farnear.lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_closed_store_gives_up_its_directory(tmp_path: Path) -> None:
@@ -113,23 +123,122 @@ def test_a_full_disk_refuses_writes_and_serves_reads(tmp_path: Path, monkeypatch
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A file system of 2 MiB."""
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes a file system of so many bytes, as in 2m."""
     mount, umount = shutil.which("mount"), shutil.which("umount")
     if mount is None or umount is None:
         pytest.skip("there is no mount")
     folder = tmp_path / "small"
     folder.mkdir()
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"a file system cannot be mounted here: {made.stderr.decode().strip()}")
-    yield folder
-    subprocess.run([umount, folder], check=True)
+
+    def make(size: str) -> Path:
+        command = [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        made = subprocess.run(command, capture_output=True, check=False)
+        if made.returncode:
+            pytest.skip(f"a file system cannot be mounted here: {made.stderr.decode().strip()}")
+        return folder
+
+    yield make
+    if folder.is_mount():
+        subprocess.run([umount, folder], check=True)
 
 
-def test_a_disk_that_is_really_full_refuses_writes_and_serves_reads(small_disk: Path) -> None:
-    with contextlib.closing(Store(small_disk / "data")) as store:
+def test_a_disk_that_is_really_full_refuses_writes_and_serves_reads(small_disk: Callable[[str], Path]) -> None:
+    with contextlib.closing(Store(small_disk("2m") / "data")) as store:
         refuses_writes_and_serves_reads(store)
+
+
+def test_on_a_disk_that_is_really_full_things_are_deleted(small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("32m")
+    with contextlib.closing(Store(disk / "data")) as store:
+        cells, others = new_collection(store, "cells"), new_collection(store, "others")
+        store.set_bundle("tiny", "0" * 64)
+        store.write(cells, [[row("liked")]])
+        store.record_interactions(cells, "ada", [Interaction(item_id="liked", opinion=Opinion.LIKED, time=1.0)])
+        written = write_until_full(store, cells)
+        fill(disk, "ballast")
+        store.set_bundle("tiny", "0" * 64)  # nothing new, so nothing is written
+        assert store.delete_interactions(cells, "ada") == 1
+        assert store.delete_collection(others) == 0
+        for number in range(0, written, 2):
+            (done,) = store.write(cells, [Deletion([str(number)])])
+            assert done.deleted == 1
+        assert (disk / "data" / "farnear.reserve").stat().st_blocks * 512 == RESERVE_BYTES
+        before = snapshot(store, cells)
+    fill(disk, "more ballast")
+    with contextlib.closing(Store(disk / "data")) as store:
+        assert snapshot(store, cells) == before
+        (done,) = store.write(cells, [Deletion(["1", "3"])])
+        assert done.deleted == 2
+        (disk / "more ballast").unlink()
+        (disk / "ballast").unlink()
+        store.write(cells, [[row("more", image=bytes(100_000))]])
+
+
+def fill(disk: Path, name: str) -> None:
+    """Takes all room that a disk has left."""
+    (disk / name).write_bytes(bytes(shutil.disk_usage(disk).free))
+
+
+def test_a_store_on_a_full_disk_without_a_reserve_is_told(small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("2m")
+    Store(disk / "data").close()
+    fill(disk, "ballast")
+    with pytest.raises(PreconditionError, match=r"farnear\.db cannot be opened \(the disk is full\)"):
+        Store(disk / "data")
+
+
+def write_until_full(store: Store, collection: Collection) -> int:
+    """Writes items 0, 1, 2, ... and returns the number of the first that was refused."""
+    number = 0
+    while True:
+        try:
+            store.write(collection, [[row(str(number), image=number.to_bytes(20_000))]])
+        except OverloadedError:
+            return number
+        number += 1
+
+
+class FullStore(Store):
+    """A store on a disk that is full as long as the reserve is held."""
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        reserve = self._path.with_name("farnear.reserve")
+        if reserve.exists() and reserve.stat().st_size:
+            raise OverloadedError("store: the disk is full")
+        with super()._transaction() as connection:
+            yield connection
+
+
+def test_the_reserve_is_taken_by_one_writer_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, hold = [], Reserve.hold
+
+    def look_and_hold(reserve: Reserve) -> None:
+        with ThreadPoolExecutor(1) as another:
+            held.append(not another.submit(store._writing.acquire, blocking=False).result())
+        hold(reserve)
+
+    monkeypatch.setattr(Reserve, "hold", look_and_hold)
+    store.write(new_collection(store, "cells"), [[row("a")]])
+    assert held == [True]
+
+
+def test_what_deletes_uses_the_reserve_and_nothing_else_does(tmp_path: Path) -> None:
+    with contextlib.closing(Store(tmp_path / "data")) as store:
+        cells = new_collection(store, "cells")
+        store.write(cells, [[row("a"), row("b")]])
+        store.record_interactions(cells, "ada", [Interaction(item_id="a", opinion=Opinion.LIKED, time=1.0)])
+    with contextlib.closing(FullStore(tmp_path / "data")) as full:
+        for operations in ([[row("c")]], [[row("c")], Deletion(["a"])]):
+            with pytest.raises(OverloadedError):
+                full.write(cells, operations)
+        with pytest.raises(OverloadedError):
+            full.record_interactions(cells, "ada", [Interaction(item_id="b", opinion=Opinion.LIKED, time=1.0)])
+        assert full.write(cells, [Deletion(["b"]), Deletion(["b", "x"])])[0].deleted == 1
+        assert full.delete_interactions(cells, "ada") == 1
+        assert full.delete_collection(cells) == 1
+        assert (tmp_path / "data" / "farnear.reserve").stat().st_size == RESERVE_BYTES
 
 
 _WRITER = """
