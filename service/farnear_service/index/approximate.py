@@ -8,14 +8,15 @@ Reference: Jégou, Douze and Schmid 2011, Product quantization for nearest neigh
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farnear_service.columns import ColumnsView
-from farnear_service.index.exact import DIVERGENT, SIMILAR, Ends, Rankings, settled
+from farnear_service.index.exact import DIVERGENT, SIMILAR, Ends, settled
 from farnear_service.index.memory import moved
-from farnear_service.index.ranking import Ranking
+from farnear_service.index.ranking import Rankings
 from farnear_service.index.scan import Candidates, scan
 from farnear_service.types import Certificate, FloatArray
 
@@ -72,25 +73,28 @@ class Approximate:
         `vectors`, `columns` and `live` are those of a generation of the same numbering.
         """
         closeness = self.centroids @ query
+        later = np.array([[self.row_count, len(vectors)]])
 
-        def first(end: int, nearness: FloatArray) -> Ranking | None:
+        def spans(end: int, nearness: FloatArray) -> NDArray[np.int64]:
             probing = self.probing[end]
             if not ends[end] or probing is None:
-                return None
+                return np.empty((0, 2), np.int64)
             lists = np.sort(np.argpartition(-nearness, probing.lists - 1)[: probing.lists])
-            spans = np.stack([self.starts[lists], self.starts[lists + 1]], axis=1)
-            later = np.array([[self.row_count, len(vectors)]])
-            only = (end == SIMILAR, end == DIVERGENT)
+            return np.stack([self.starts[lists], self.starts[lists + 1]], axis=1)
 
-            def propose(ask: int) -> Candidates:
-                (listed,) = scan(self.vectors, query[None], ask, ends=only, allowed=live, spans=spans, row_of=self.rows)
-                (added,) = scan(vectors, query[None], ask, ends=only, allowed=live, spans=later)
-                rows = np.concatenate([listed[end].rows, added[end].rows])
-                return Candidates(rows, max(listed[end].floor, added[end].floor))
+        near, far = spans(SIMILAR, closeness), spans(DIVERGENT, -closeness)
 
-            return settled(vectors, columns, query, k, end, None, propose(k), propose)
+        def propose(queries: FloatArray, ask: int) -> Candidates:
+            look = partial(scan, queries=queries, ask=ask, allowed=live)
+            parts = [
+                look(self.vectors, ends=(True, False), spans=near, row_of=self.rows),
+                look(self.vectors, ends=(False, True), spans=far, row_of=self.rows),
+                look(vectors, ends=ends, spans=later),
+            ]
+            rows = np.concatenate([part.rows for part in parts], axis=2)
+            return Candidates(rows, np.max([part.floors for part in parts], axis=0))
 
-        return first(SIMILAR, closeness), first(DIVERGENT, -closeness)
+        return settled(vectors, columns, query[None], k, (None, None), propose)
 
     def renumbered(self, new_rows: NDArray[np.int64]) -> "Approximate":
         """The same for a generation whose row i is now `new_rows[i]`, or gone where that is negative."""

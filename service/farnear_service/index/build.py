@@ -110,10 +110,8 @@ def _calibrated(
         places = np.empty_like(order)  # of each list in the order of probing
         np.put_along_axis(places, order, np.arange(len(centroids))[None], axis=1)
         depths = np.empty((len(asked), most), np.int64)
-        for query, (row, answer) in enumerate(zip(asked, answers, strict=True)):
-            ranking = answer[end]
-            assert ranking is not None
-            others = ranking.rows[ranking.rows != row][:most]
+        for query, (row, ranked) in enumerate(zip(asked, answers.rows[end], strict=True)):
+            others = ranked[ranked != row][:most]
             depths[query] = places[query, list_of[others]] + 1
         looked_at = sizes[order].cumsum(axis=1).mean(axis=0) / sizes.sum()
         ends.append(_probing(depths, looked_at, target))

@@ -6,23 +6,21 @@ above that, they are the first k. Where not, more candidates are asked for, at l
 """
 
 from collections.abc import Callable
-from functools import partial
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farnear_service.columns import ColumnsView
-from farnear_service.index.ranking import Position, Ranking, ranked, ranked_without_ties
-from farnear_service.index.scan import HIGHEST, LOWEST, Candidates, rounding, scan
+from farnear_service.index.ranking import Positions, Rankings, ranked
+from farnear_service.index.scan import HIGHEST, Candidates, scan
 from farnear_service.types import FloatArray
 
 SIMILAR, DIVERGENT = 0, 1
 """The two ends, as places in a pair."""
 
 Ends = tuple[bool, bool]
-Positions = tuple[Position | None, Position | None]
-Rankings = tuple[Ranking | None, Ranking | None]
+
+_TOGETHER = 64  # queries that share one pass; what a pass keeps of each takes memory
 
 
 def exact(
@@ -34,7 +32,7 @@ def exact(
     ends: Ends,
     allowed: NDArray[np.bool_] | None = None,
     behind: Positions = (None, None),
-) -> list[Rankings]:
+) -> Rankings:
     """For each unit query (B, D), the first k of unit `vectors` (N, D) at each end that is asked for.
 
     Only rows that are `allowed` (N,) count, and only what is strictly `behind` the positions.
@@ -49,54 +47,38 @@ def exact(
         HIGHEST if divergent is None else -divergent.similarity,
     )
 
-    def propose(query: int, end: int, ask: int) -> Candidates:
-        only, one = (end == SIMILAR, end == DIVERGENT), queries[query, None]
-        return scan(source, one, ask, ends=only, ceilings=ceilings, allowed=allowed, row_of=row_of)[0][end]
+    def propose(some: FloatArray, ask: int) -> Candidates:
+        return scan(source, some, ask, ends=ends, ceilings=ceilings, allowed=allowed, row_of=row_of)
 
-    pairs = scan(source, queries, k, ends=ends, ceilings=ceilings, allowed=allowed, row_of=row_of)
-    asked = [(query, end) for query in range(len(queries)) for end in (SIMILAR, DIVERGENT) if ends[end]]
-    proposals = [(query, end == DIVERGENT, pairs[query][end].rows) for query, end in asked]
-    quick = ranked_without_ties(vectors, columns, queries, proposals, k) if behind == (None, None) else repeat(None)
-    found: list[list[Ranking | None]] = [[None, None] for _ in queries]
-    for (query, end), ranking in zip(asked, quick, strict=False):
-        candidates = pairs[query][end]
-        if ranking is None or not _is_complete(ranking, candidates, k, vectors.shape[1], end):
-            again = partial(propose, query, end)
-            ranking = settled(vectors, columns, queries[query], k, end, behind[end], candidates, again)
-        found[query][end] = ranking
-    return [(similar, divergent) for similar, divergent in found]
+    parts = [
+        settled(vectors, columns, queries[start : start + _TOGETHER], k, behind, propose)
+        for start in range(0, max(len(queries), 1), _TOGETHER)
+    ]
+    return Rankings(*(np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))) if parts[1:] else parts[0]
 
 
 def settled(
     vectors: FloatArray,
     columns: ColumnsView,
-    query: FloatArray,
+    queries: FloatArray,
     k: int,
-    end: int,
-    behind: Position | None,
-    candidates: Candidates,
-    propose: Callable[[int], Candidates],
-) -> Ranking:
-    """The first k of what is proposed: of `candidates`, and of more for as long as those leave doubt."""
-    ask = k
-    while True:
-        ranking = ranked(vectors, columns, query, candidates.rows, k, divergent=end == DIVERGENT, behind=behind)
-        if _is_complete(ranking, candidates, k, vectors.shape[1], end):
-            return ranking
-        ask *= 8
-        candidates = propose(ask)
-
-
-def _is_complete(ranking: Ranking, candidates: Candidates, k: int, dim: int, end: int) -> bool:
-    if candidates.floor == LOWEST:
-        return True
-    if len(ranking) < k:
-        return False
-    last = float(ranking.similarities[-1])
-    return (-last if end == DIVERGENT else last) > candidates.floor + rounding(dim)
+    behind: Positions,
+    propose: Callable[[FloatArray, int], Candidates],
+    ask: int | None = None,
+) -> Rankings:
+    """The first k of what is proposed to queries (B, D) that ask for `ask`, or else k, and for more where in doubt."""
+    ask = ask or k
+    found = ranked(vectors, columns, queries, propose(queries, ask), k, behind)
+    if not found.sure.all():
+        for query in np.flatnonzero(~found.sure.all(axis=0)):
+            one = queries[query, None]
+            again = settled(vectors, columns, one, k, behind, propose, 8 * ask)
+            for before, after in zip(found, again, strict=True):
+                before[:, query] = after[:, 0]
+    return found
 
 
 def _are_few(allowed: NDArray[np.bool_], dim: int, query_count: int) -> bool:
-    # Measured: to fetch a lone row costs what reading some 500 values in a row does, and many queries share it.
-    share = min(1 / 8, dim / 512) if query_count <= 16 else 1 / 2
+    # Measured: a lone row costs what reading 600 values in a row does, and six times its own. Many queries share that.
+    share = dim / (600 + 6 * dim) if query_count <= 16 else 1 / 2
     return bool(np.count_nonzero(allowed) <= share * len(allowed))

@@ -1,15 +1,19 @@
 """One consistent state of a collection's items, and the search in it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farnear_service.columns import ColumnsView
 from farnear_service.index.approximate import Approximate
-from farnear_service.index.exact import DIVERGENT, SIMILAR, Ends, Positions, exact
-from farnear_service.index.ranking import Ranking
+from farnear_service.index.exact import Ends, exact
+from farnear_service.index.ranking import Positions, Rankings, joined
 from farnear_service.types import Certificate, Direction, FloatArray, Hit, Hits, SearchResult
+
+Certificates = tuple[Certificate | None, Certificate | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,42 +66,39 @@ class Generation:
         elif live is not None:
             allowed = allowed & live
         found = exact(self.vectors, self.columns, queries, k, ends=ends, allowed=allowed, behind=behind or (None, None))
-        return [
-            SearchResult(similar=self._hits(similar), divergent=self._hits(divergent)) for similar, divergent in found
-        ]
+        return self._results(found, ends)
 
     def _certified(
         self,
         approximate: Approximate,
-        certificates: tuple[Certificate | None, Certificate | None],
+        certificates: Certificates,
         query: FloatArray,
         k: int,
         ends: Ends,
         live: NDArray[np.bool_] | None,
     ) -> SearchResult:
-        similar, divergent = approximate.search(self.vectors, self.columns, query, k, ends=ends, live=live)
-        if any(ranking is not None and len(ranking) < min(k, len(self)) for ranking in (similar, divergent)):
+        found = approximate.search(self.vectors, self.columns, query, k, ends=ends, live=live)
+        if any(end and count < min(k, len(self)) for end, count in zip(ends, found.counts[:, 0], strict=True)):
             # The lists that were probed have lost so many items that the certificates do not hold.
-            ((similar, divergent),) = exact(self.vectors, self.columns, query[None], k, ends=ends, allowed=live)
+            found = exact(self.vectors, self.columns, query[None], k, ends=ends, allowed=live)
             certificates = (None, None)
-        return SearchResult(
-            similar=self._hits(similar, certificates[SIMILAR]),
-            divergent=self._hits(divergent, certificates[DIVERGENT]),
-        )
+        return self._results(found, ends, certificates)[0]
 
-    def _hits(self, ranking: Ranking | None, certificate: Certificate | None = None) -> Hits | None:
-        if ranking is None:
-            return None
-        rows = ranking.rows
-        return Hits(
-            hits=tuple(
-                map(
-                    Hit,
-                    self.keys[rows].tolist(),
-                    ranking.item_ids,
-                    self.columns.labels(rows),
-                    ranking.similarities.tolist(),
-                )
-            ),
-            certificate=certificate,
+    def _results(self, found: Rankings, ends: Ends, certificates: Certificates = (None, None)) -> list[SearchResult]:
+        within = np.arange(found.rows.shape[2]) < found.counts[:, :, None]
+        rows = found.rows[within]
+        fields = zip(
+            self.keys[rows].tolist(),
+            joined(self.columns.ids.text, self.columns.ids.stops, rows).tobytes().decode().split("\0"),
+            self.columns.labels(rows),
+            found.similarities[within].tolist(),
+            repeat(None),
+            repeat(None),
+            strict=False,
         )
+        hits: Iterator[Hit] = map(tuple.__new__, repeat(Hit), fields)  # as Hit() does, in half its time
+        similar, divergent = (
+            [Hits(hits=tuple(islice(hits, count)), certificate=certificate) if end else None for count in counts]
+            for end, certificate, counts in zip(ends, certificates, found.counts.tolist(), strict=True)
+        )
+        return [SearchResult(similar=one, divergent=other) for one, other in zip(similar, divergent, strict=True)]

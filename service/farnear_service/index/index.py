@@ -11,7 +11,7 @@ from farnear_service.columns import Columns
 from farnear_service.index.approximate import Approximate
 from farnear_service.index.generation import Generation
 from farnear_service.index.memory import moved
-from farnear_service.types import Attributes, FloatArray, IndexKind, IndexSettings
+from farnear_service.types import Attributes, Direction, FloatArray, IndexKind, IndexSettings
 
 MIN_APPROXIMATE = 100_000
 """Items from which on an approximate index is built; fewer are searched exactly in the same time."""
@@ -171,3 +171,11 @@ def _rows_of(keys: Sequence[int], generation: Generation) -> NDArray[np.int64]:
     rows = rows[generation.keys[rows] == asked]
     live: NDArray[np.int64] = rows[generation.live[rows]]
     return live
+
+
+def warm_up() -> None:
+    """Compiles what a search runs, some seconds, or loads what an earlier process compiled and kept on disk."""
+    index = Index(2, IndexSettings())
+    vectors = np.eye(2, dtype=np.float32)
+    index.add(np.arange(2), ["", ""], ["", ""], [0.0, 0.0], [{}, {}], vectors)
+    index.now().search(vectors, 1, Direction.BOTH)

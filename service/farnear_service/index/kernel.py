@@ -12,11 +12,12 @@ LOWEST, HIGHEST = -4.0, 4.0
 """A floor that every score reaches, and one that none does."""
 
 _BLOCK = 128  # rows; their scores stay in the nearest cache
+_WORD = 8  # flags that are looked at together
 _SHORT = 64  # values; shorter vectors are multiplied faster four at a time, longer ones one after the other
 
 
 # Sums in any order and fused multiply-add: what makes the loops fast, and what the bound of the scan allows.
-_fast = partial(compiled, fastmath={"reassoc", "contract", "nsz", "nnan"})
+_fast = partial(compiled, fastmath={"reassoc", "contract", "nsz"})
 
 
 @_fast
@@ -32,8 +33,8 @@ def scan_blocks(
     spans: NDArray[np.int64],
     row_of: NDArray[np.int64],
     product: bool,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """One pass over `vectors`, for the ends and arguments of `scan`: candidate rows, their counts, and floors.
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """One pass over `vectors`, for the ends and arguments of `scan`: the rows and floors of candidates.
 
     Args:
         vectors: (N, D).
@@ -49,20 +50,22 @@ def scan_blocks(
         product: whether a product of matrices makes the scores, or loops.
 
     Returns:
-        Rows (2, B, room), of which as many count as the counts (2, B) say, and the floors (2, B).
+        Rows (2, B, C), -1 behind the candidates of a shorter list, and floors (2, B).
     """
     query_count = len(queries)
     scores = np.empty((2, query_count, room), np.float32)
     rows = np.empty((2, query_count, room), np.int64)
     counts = np.zeros((2, query_count), np.int64)
-    limits = np.full((2, query_count), min(2 * ask + 16, room))  # so full a list is thinned out
+    best = np.full((2, query_count, min(ask, len(vectors) + 1)), np.float32(LOWEST))  # heaps
     floors = np.full((2, query_count), np.float32(LOWEST))
     for end in range(2):
         if not ends[end]:
             floors[end] = HIGHEST
     flat = np.empty(query_count * _BLOCK, np.float32)
     whole_lines = flat.reshape(query_count, _BLOCK)
-    away = np.zeros(_BLOCK, np.float32)  # what takes the scores of rows that are not allowed below every floor
+    away = np.zeros(_BLOCK, np.float32)  # NaN takes the scores of rows that are not allowed off both ends
+    flags = np.zeros(_BLOCK, np.bool_)
+    words = flags.view(np.uint64)
     for span in range(len(spans)):
         for start in range(spans[span, 0], spans[span, 1], _BLOCK):
             stop = min(start + _BLOCK, spans[span, 1])
@@ -72,43 +75,52 @@ def scan_blocks(
                 within = 0
                 for i in range(size):
                     within += mask[i]
-                    away[i] = np.float32(2 * HIGHEST) * np.float32(1 - mask[i])
+                    away[i] = np.float32(0) if mask[i] else np.float32(np.nan)
                 if within == 0:
                     continue
             lines = whole_lines if size == _BLOCK else flat[: query_count * size].reshape(query_count, size)
             multiply(queries, vectors[start:stop], lines, product)
             for query in range(query_count):
                 line = lines[query]
-                most, least = np.float32(LOWEST), np.float32(HIGHEST)
-                if len(allowed):
-                    for i in range(size):
-                        most = max(most, line[i] - away[i])
-                        least = min(least, line[i] + away[i])
-                else:
-                    for i in range(size):
-                        most = max(most, line[i])
-                        least = min(least, line[i])
-                for end in range(2):
-                    floor = floors[end, query]
-                    if (-least if end else most) < floor:
+                high, low = floors[0, query], -floors[1, query]
+                reached = False
+                for i in range(size):
+                    score = line[i] + away[i]
+                    reached |= (score >= high) | (score <= low)
+                if not reached:
+                    continue
+                for i in range(size):
+                    score = line[i] + away[i]
+                    flags[i] = (score >= high) | (score <= low)
+                for word in range(len(words)):
+                    if words[word] == 0:
                         continue
-                    sign = np.float32(1 - 2 * end)
-                    count = counts[end, query]
-                    for i in range(size):
-                        score = sign * line[i] - away[i]
-                        if score < floor or score > ceilings[end]:
-                            continue
-                        scores[end, query, count] = min(score, np.float32(1))
-                        rows[end, query, count] = row_of[start + i] if len(row_of) else start + i
-                        count += 1
-                        if count == limits[end, query]:
-                            count, floor = thin_out(scores[end, query, :count], rows[end, query], ask, margin)
-                            limits[end, query] = min(count + ask + 16, room)
-                            if count > room // 4 * 3 and room <= len(vectors):
-                                count, floor = 0, np.float32(HIGHEST)
-                    counts[end, query] = count
-                    floors[end, query] = floor
-    return rows, counts, floors
+                    for i in range(_WORD * word, min(_WORD * (word + 1), size)):
+                        for end in range(2):
+                            score = (-line[i] if end else line[i]) + away[i]
+                            if not floors[end, query] <= score <= ceilings[end]:
+                                continue
+                            score = min(score, np.float32(1))
+                            count, heap = counts[end, query], best[end, query]
+                            scores[end, query, count] = score
+                            rows[end, query, count] = row_of[start + i] if len(row_of) else start + i
+                            count += 1
+                            if score > heap[0]:
+                                replace_least(heap, score)
+                                floors[end, query] = max(heap[0] - margin, np.float32(LOWEST))
+                            if count == room:
+                                count = thin_out(scores[end, query], rows[end, query], count, floors[end, query])
+                                if count > room // 4 * 3:
+                                    count, floors[end, query] = 0, np.float32(HIGHEST)
+                            counts[end, query] = count
+    for end in range(2):
+        for query in range(query_count):
+            line, count = rows[end, query], counts[end, query]
+            counts[end, query] = thin_out(scores[end, query], line, count, floors[end, query])
+            line[counts[end, query] :] = -1
+        if not ends[end]:
+            floors[end] = LOWEST
+    return rows[:, :, : counts.max()].copy() if query_count else rows[:, :, :0], floors
 
 
 @_fast
@@ -142,39 +154,26 @@ def multiply(queries: FloatArray, block: FloatArray, lines: FloatArray, product:
 
 
 @_fast
-def thin_out(scores: FloatArray, rows: NDArray[np.int64], ask: int, margin: np.float32) -> tuple[int, np.float32]:
-    """Moves to the front what scores at most `margin` less than the `ask`-th best; how many do, and the least score."""
-    floor = select(scores.copy(), ask) - margin
-    kept = 0
-    for i in range(len(scores)):
-        if scores[i] >= floor:
-            scores[kept] = scores[i]
-            rows[kept] = rows[i]
-            kept += 1
-    return kept, floor
+def replace_least(heap: FloatArray, score: np.float32) -> None:
+    """Puts a score in the place of the least, which is the first of a heap."""
+    place, child = 0, 1
+    while child < len(heap):
+        if child + 1 < len(heap) and heap[child + 1] < heap[child]:
+            child += 1
+        if score <= heap[child]:
+            break
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    heap[place] = score
 
 
 @_fast
-def select(values: FloatArray, place: int) -> np.float32:
-    """The value that comes at `place`, counted from 1, in descending order; reorders `values` (Hoare 1961, Find)."""
-    low, high, wanted = 0, len(values) - 1, place - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] > pivot:
-                i += 1
-            while values[j] < pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if wanted <= j:
-            high = j
-        elif wanted >= i:
-            low = i
-        else:
-            break
-    found: np.float32 = values[wanted]
-    return found
+def thin_out(scores: FloatArray, rows: NDArray[np.int64], count: int, floor: np.float32) -> int:
+    """Moves to the front what scores `floor` or more among the first `count`, and returns how many do."""
+    kept = 0
+    for i in range(count):
+        score = scores[i]
+        scores[kept] = score
+        rows[kept] = rows[i]
+        kept += score >= floor
+    return kept

@@ -19,22 +19,23 @@ from farnear_service.index.kernel import HIGHEST, LOWEST, scan_blocks
 from farnear_service.types import FloatArray
 
 _LOOP_QUERIES = 16  # for more of them a matrix product is faster, at 16, 128 and 512 values alike
-_MAX_QUERIES = 64  # in one pass
+_ALL = np.empty(0, np.uint8)
+_IN_PLACE = np.empty(0, np.int64)
 
-__all__ = ["HIGHEST", "LOWEST", "Candidates", "rounding", "scan", "warm_up"]
+__all__ = ["HIGHEST", "LOWEST", "Candidates", "rounding", "scan"]
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a scan proposes for one end of one query: `rows` (C,), in no order.
+    """What is proposed for both ends of B queries: `rows` int64 (2, B, C), in no order, and -1 where there is none.
 
-    Of the rows that count, those that were left out score less than `floor`: LOWEST if none was, HIGHEST if more rows
-    were as good as equal than there was room for, so that nothing is known. Scores are signed: more is better at either
-    end.
+    Of the rows that count, those that were left out score less than `floors` (2, B): LOWEST if none was, HIGHEST if
+    more rows were as good as equal than there was room for, so that nothing is known. Scores are signed: more is better
+    at either end.
     """
 
     rows: NDArray[np.int64]
-    floor: float
+    floors: FloatArray
 
 
 def rounding(dim: int) -> float:
@@ -52,8 +53,8 @@ def scan(
     allowed: NDArray[np.bool_] | None = None,
     spans: NDArray[np.int64] | None = None,
     row_of: NDArray[np.int64] | None = None,
-) -> list[tuple[Candidates, Candidates]]:
-    """For each unit query (B, D), candidates for the `ask` most similar and the `ask` most divergent rows.
+) -> Candidates:
+    """Candidates for the `ask` most similar and the `ask` most divergent rows of each unit query (B, D).
 
     Args:
         vectors: unit, float32 (N, D), contiguous.
@@ -65,35 +66,21 @@ def scan(
         spans: int64 (S, 2), the stretches of `vectors` to look at, from start to stop. All of them if absent.
         row_of: int64 (N,), the row of each vector. Its place if absent.
 
-    Cost: reads N D float32 values, once for every 64 queries.
+    Cost: reads N D float32 values once.
     """
     margin = np.float32(4 * rounding(vectors.shape[1]))
     count = len(vectors)
-    pairs = []
-    for start in range(0, len(queries), _MAX_QUERIES):
-        some = np.array(queries[start : start + _MAX_QUERIES], np.float32, order="C")
-        rows, counts, floors = scan_blocks(
-            vectors,
-            some,
-            ask,
-            min(4 * ask + 256, count + 1),
-            margin,
-            np.array(ends),
-            np.array(ceilings, np.float32) + margin,
-            np.empty(0, np.uint8) if allowed is None else np.require(allowed.view(np.uint8), requirements=["C", "W"]),
-            np.array([[0, count]]) if spans is None else spans,
-            np.empty(0, np.int64) if row_of is None else row_of,
-            len(some) > _LOOP_QUERIES,
-        )
-        for query in range(len(some)):
-            similar, divergent = (
-                Candidates(rows[end, query, : counts[end, query]], float(floors[end, query])) for end in (0, 1)
-            )
-            pairs.append((similar, divergent))
-    return pairs
-
-
-def warm_up() -> None:
-    """Compiles the scan, some seconds, or loads what an earlier process compiled and kept beside this file."""
-    vectors = np.eye(2, dtype=np.float32)
-    scan(vectors, vectors, 1)
+    rows, floors = scan_blocks(
+        vectors,
+        np.require(queries, np.float32, ["C", "W"]),
+        ask,
+        min(4 * ask + 256, count + 1),
+        margin,
+        np.array(ends),
+        np.array(ceilings, np.float32) + margin,
+        _ALL if allowed is None else np.require(allowed.view(np.uint8), requirements=["C", "W"]),
+        np.array([[0, count]]) if spans is None else spans,
+        _IN_PLACE if row_of is None else row_of,
+        len(queries) > _LOOP_QUERIES,
+    )
+    return Candidates(rows, floors)

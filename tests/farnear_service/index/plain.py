@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from farnear_service.columns import ColumnsView
 from farnear_service.index import Index, Position
+from farnear_service.index.ranking import Rankings
 from farnear_service.types import FloatArray, Hits, IndexSettings
 
 
@@ -92,4 +94,13 @@ def put(
         created=[0.0] * len(keys),
         attributes=[{}] * len(keys),
         vectors=vectors,
+    )
+
+
+def listed(found: Rankings, columns: ColumnsView, end: int, query: int = 0) -> list[tuple[int, str, float]]:
+    """Row, id and similarity of each hit in a ranking."""
+    count = found.counts[end, query]
+    rows = found.rows[end, query, :count]
+    return list(
+        zip(rows.tolist(), columns.item_ids(rows), found.similarities[end, query, :count].tolist(), strict=True)
     )

@@ -4,7 +4,7 @@ from farnear_service.index.approximate import Approximate, Probing
 from farnear_service.index.exact import DIVERGENT, SIMILAR
 from farnear_service.types import Certificate
 
-from tests.farnear_service.index.plain import Item, brute_force, filled, scrambled_ids, sphere, unit
+from tests.farnear_service.index.plain import Item, brute_force, filled, listed, scrambled_ids, sphere, unit
 
 COUNT, LISTS, DIM = 3000, 20, 8
 
@@ -54,20 +54,13 @@ def test_the_nearest_or_the_farthest_lists_are_searched_exactly(parted: Approxim
         found = parted.search(now.vectors, now.columns, query, 20, ends=(True, True), live=live if dead else None)
         for end, lists in ((SIMILAR, order[-3:]), (DIVERGENT, order[:5])):
             within = {row: items[row] for row in probed(parted, lists) if live[row]}
-            ranking = found[end]
-            assert ranking is not None
-            expected = brute_force(within, query, 20, divergent=end == DIVERGENT)
-            assert (
-                list(zip(ranking.rows.tolist(), ranking.item_ids, ranking.similarities.tolist(), strict=True))
-                == expected
-            )
+            assert listed(found, now.columns, end) == brute_force(within, query, 20, divergent=end == DIVERGENT)
 
 
 def test_one_end_alone(parted: Approximate) -> None:
     now = filled(np.stack([item.vector for item in items_of(parted).values()])).now()
-    similar, divergent = parted.search(now.vectors, now.columns, now.vectors[0], 5, ends=(False, True), live=None)
-    assert similar is None
-    assert divergent is not None
+    found = parted.search(now.vectors, now.columns, now.vectors[0], 5, ends=(False, True), live=None)
+    assert found.counts.tolist() == [[0], [5]]
 
 
 def test_the_certificate_is_that_of_the_next_k() -> None:
@@ -106,6 +99,5 @@ def test_rows_that_are_newer_than_the_lists_stay_newer(parted: Approximate) -> N
     assert moved.row_count == COUNT // 2
     vectors = np.concatenate([np.zeros((COUNT // 2, DIM), np.float32), unit(np.eye(DIM)[:5])])
     columns = filled(vectors).now().columns
-    similar, _ = moved.search(vectors, columns, unit(np.eye(DIM))[4], 1, ends=(True, False), live=None)
-    assert similar is not None
-    assert similar.rows.tolist() == [COUNT // 2 + 4]
+    found = moved.search(vectors, columns, unit(np.eye(DIM))[4], 1, ends=(True, False), live=None)
+    assert found.rows[SIMILAR].tolist() == [[COUNT // 2 + 4]]

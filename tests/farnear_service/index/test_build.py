@@ -36,14 +36,13 @@ def shares_found(
     shares = []
     for row in rows:
         query = generation.vectors[row]
-        ranking = approximate.search(
+        ranked = approximate.search(
             generation.vectors, generation.columns, query, k + 1, ends=ends, live=generation.live
-        )[end]
+        )
         (exact,) = generation.search(query[None], k + 1, direction)
         hits = exact.similar if end == SIMILAR else exact.divergent
-        assert ranking is not None
         assert hits is not None
-        found = [other for other in ranking.rows if other != row][:k]
+        found = [other for other in ranked.rows[end, 0, : ranked.counts[end, 0]] if other != row][:k]
         true = [hit.key for hit in hits.hits if hit.key != generation.keys[row]][:k]
         shares.append(len(set(generation.keys[found].tolist()) & set(true)) / k)
     return shares

@@ -8,7 +8,17 @@ from farnear_service.types import FloatArray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.farnear_service.index.plain import KINDS, Item, Kind, brute_force, copies, filled, scrambled_ids, sphere
+from tests.farnear_service.index.plain import (
+    KINDS,
+    Item,
+    Kind,
+    brute_force,
+    copies,
+    filled,
+    listed,
+    scrambled_ids,
+    sphere,
+)
 
 BOTH = (True, True)
 
@@ -40,23 +50,16 @@ def test_equals_brute_force(
         allowed = random.random(count) < share
         items = {row: item for row, item in items.items() if allowed[row]}
     found = exact(vectors, columns, queries, k, ends=BOTH, allowed=allowed)
-    for query, pair in zip(queries[:3], found, strict=False):
-        for ranking, divergent in zip(pair, (False, True), strict=True):
-            assert ranking is not None
+    for number, query in enumerate(queries[:3]):
+        for end, divergent in ((SIMILAR, False), (DIVERGENT, True)):
             expected = brute_force(items, query, k, divergent=divergent)
-            assert (
-                list(zip(ranking.rows.tolist(), ranking.item_ids, ranking.similarities.tolist(), strict=True))
-                == expected
-            )
+            assert listed(found, columns, end, number) == expected
             if expected:
                 _, item_id, similarity = expected[seed % len(expected)]
                 mark = Position(similarity, item_id)
                 behind = (None, mark) if divergent else (mark, None)
-                (after,) = exact(vectors, columns, query[None], k, ends=BOTH, allowed=allowed, behind=behind)
-                rest = after[divergent]
-                assert rest is not None
-                expected = brute_force(items, query, k, divergent=divergent, behind=mark)
-                assert rest.item_ids == [item_id for _, item_id, _ in expected]
+                after = exact(vectors, columns, query[None], k, ends=BOTH, allowed=allowed, behind=behind)
+                assert listed(after, columns, end) == brute_force(items, query, k, divergent=divergent, behind=mark)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 16, 128, 512])
@@ -66,22 +69,21 @@ def test_many_queries_at_once(dim: int) -> None:
     vectors[::7] = vectors[0]
     vectors, columns, items = parts(vectors)
     queries = np.concatenate([vectors[:5], -vectors[:5], vectors[random.integers(0, 2000, 60)]])
-    for query, (similar, divergent) in list(zip(queries, exact(vectors, columns, queries, 10, ends=BOTH), strict=True))[
-        ::9
-    ]:
-        assert similar is not None
-        assert divergent is not None
-        assert similar.item_ids == [one[1] for one in brute_force(items, query, 10)]
-        assert divergent.item_ids == [one[1] for one in brute_force(items, query, 10, divergent=True)]
+    found = exact(vectors, columns, queries, 10, ends=BOTH)
+    assert found.rows.shape == (2, 70, 10)
+    for number in range(0, 70, 9):
+        assert listed(found, columns, SIMILAR, number) == brute_force(items, queries[number], 10)
+        assert listed(found, columns, DIVERGENT, number) == brute_force(items, queries[number], 10, divergent=True)
 
 
 @pytest.mark.parametrize("k", [1, 1000])
 def test_thousands_of_equal_vectors(k: int) -> None:
     vectors, columns, _ = parts(np.repeat(sphere(np.random.default_rng(0), 1, 16), 20_000, axis=0))
-    ((similar, divergent),) = exact(vectors, columns, vectors[:1], k, ends=BOTH)
-    assert similar is not None
-    assert divergent is not None
-    assert similar.item_ids == divergent.item_ids == sorted(scrambled_ids(20_000))[:k]
+    found = exact(vectors, columns, vectors[:2], k, ends=BOTH)
+    for end in (SIMILAR, DIVERGENT):
+        for query in (0, 1):
+            ids = [item_id for _, item_id, _ in listed(found, columns, end, query)]
+            assert ids == sorted(scrambled_ids(20_000))[:k]
 
 
 def test_all_pages_are_the_whole_order() -> None:
@@ -93,48 +95,54 @@ def test_all_pages_are_the_whole_order() -> None:
         mark: Position | None = None
         while True:
             behind = (mark, None) if end == SIMILAR else (None, mark)
-            (page,) = exact(vectors, columns, query, 37, ends=(end == SIMILAR, end == DIVERGENT), behind=behind)
-            ranking = page[end]
-            assert ranking is not None
-            if not len(ranking):
+            found = exact(vectors, columns, query, 37, ends=(end == SIMILAR, end == DIVERGENT), behind=behind)
+            page = listed(found, columns, end)
+            if not page:
                 break
-            walked += ranking.item_ids
-            mark = Position(float(ranking.similarities[-1]), ranking.item_ids[-1])
+            walked += [item_id for _, item_id, _ in page]
+            mark = Position(page[-1][2], page[-1][1])
         assert walked == [one[1] for one in brute_force(items, query[0], 700, divergent=divergent)]
 
 
-def test_an_end_that_is_not_asked_for_is_none() -> None:
+def test_an_end_that_is_not_asked_for_is_empty() -> None:
     vectors, columns, _ = parts(sphere(np.random.default_rng(2), 10, 4))
     for ends in ((True, False), (False, True), (False, False)):
         found = exact(vectors, columns, vectors[:2], 3, ends=ends)
-        assert [tuple(ranking is not None for ranking in pair) for pair in found] == [ends, ends]
+        assert found.counts.tolist() == [[3 * end, 3 * end] for end in ends]
+        assert found.sure.all()
 
 
 def test_more_is_asked_for_until_nothing_can_be_missing() -> None:
     vectors, columns, items = parts(sphere(np.random.default_rng(3), 50, 4))
-    query = vectors[0]
-    order = [row for row, _, _ in brute_force(items, query, 50)]
-    similarity = vectors.astype(np.float64) @ query.astype(np.float64)
-    asked: list[int] = []
+    queries = vectors[:2]
+    orders = [[row for row, _, _ in brute_force(items, query, 50)] for query in queries]
+    score = float(vectors[orders[0][4]].astype(np.float64) @ queries[0])
+    asked: list[tuple[int, int]] = []
 
-    def propose(ask: int) -> Candidates:
-        asked.append(ask)
-        return later.pop(0)
+    def propose(some: FloatArray, ask: int) -> Candidates:
+        asked.append((len(some), ask))
+        count, floor = later.pop(0)
+        rows = np.full((2, len(some), 50), -1)
+        for number, query in enumerate(some):
+            order = orders[0] if np.array_equal(query, queries[0]) else orders[1]
+            rows[0, number, :count] = order[:count][::-1]
+        floors = np.full((2, len(some)), LOWEST, np.float32)
+        floors[0, np.flatnonzero((some == queries[0]).all(axis=1))] = floor
+        return Candidates(rows, floors)
 
-    def proposed(count: int, floor: float) -> Candidates:
-        return Candidates(np.array(order[:count][::-1], np.int64), floor)
-
-    # Too few; as many as wanted, but the floor is as high as the last of them; no room; and at last enough.
-    later = [proposed(5, float(similarity[order[4]])), proposed(0, HIGHEST), proposed(20, float(similarity[order[19]]))]
-    found = settled(vectors, columns, query, 5, SIMILAR, None, proposed(3, 0.0), propose)
-    assert found.rows.tolist() == order[:5]
-    assert len(asked) == 3
-    assert asked == sorted(set(asked))
-    assert asked[0] > 5
+    # Too few; as many as wanted, but the floor is as high as the last of them; no room; and at last enough. The second
+    # query is never in doubt.
+    later = [(3, 0.0), (5, score), (0, HIGHEST), (20, score - 0.1)]
+    found = settled(vectors, columns, queries, 3, (None, None), propose)
+    assert found.rows[0].tolist() == [orders[0][:3], orders[1][:3]]
+    assert asked[0] == (2, 3)
+    assert [count for count, _ in asked] == [2, *[1] * (len(asked) - 1)]
+    assert [ask for _, ask in asked] == sorted({ask for _, ask in asked})
 
     asked.clear()
-    assert settled(vectors, columns, query, 60, SIMILAR, None, proposed(50, LOWEST), propose).rows.tolist() == order
-    assert asked == []
+    later = [(50, LOWEST)]
+    assert settled(vectors, columns, queries[:1], 60, (None, None), propose).rows[0, 0].tolist() == orders[0]
+    assert asked == [(1, 60)]
 
 
 def test_inputs_are_not_modified() -> None:

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from farnear_service.index.kernel import compiled, multiply, select, thin_out
+from farnear_service.index.kernel import compiled, multiply, replace_least, thin_out
 
 from tests.farnear_service.index.plain import sphere
 
@@ -18,19 +18,24 @@ def test_scores_of_a_block(dim: int, count: int, product: bool) -> None:
     np.testing.assert_allclose(lines, queries.astype(np.float64) @ block.T.astype(np.float64), atol=1e-6)
 
 
-def test_the_value_at_a_place() -> None:
+def test_a_heap_holds_the_best() -> None:
     random = np.random.default_rng(0)
-    for values in (random.random(50), random.integers(0, 4, 50), np.arange(50), -np.arange(50), np.ones(50)):
-        scores = values.astype(np.float32)
-        found = [float(select(scores.copy(), place)) for place in range(1, 51)]
-        assert found == sorted(scores.tolist(), reverse=True)
+    for size in (1, 2, 3, 10, 64):
+        heap = np.full(size, -1, np.float32)
+        for values in (random.random(50), random.integers(0, 4, 50), np.arange(50), -np.arange(50), np.ones(50)):
+            heap[:] = -100
+            for value in values.astype(np.float32):
+                if value > heap[0]:
+                    replace_least(heap, value)
+            best = np.sort(values.astype(np.float32))[-size:]
+            np.testing.assert_array_equal(np.sort(heap)[-len(best) :], best)
+            assert heap[0] == heap.min()
 
 
-def test_what_is_within_the_margin_of_the_best_stays() -> None:
-    scores = np.array([0.1, 0.9, 0.5, 0.8, 0.7, 0.75], np.float32)
-    rows = np.array([10, 11, 12, 13, 14, 15, 99])
-    count, floor = thin_out(scores, rows, 2, np.float32(0.1))
-    assert floor == pytest.approx(0.7)
+def test_what_reaches_the_floor_stays() -> None:
+    scores = np.array([0.1, 0.9, 0.5, 0.8, 0.7, 0.75, 0.95], np.float32)
+    rows = np.array([10, 11, 12, 13, 14, 15, 16])
+    count = thin_out(scores, rows, 6, np.float32(0.7))
     assert rows[:count].tolist() == [11, 13, 14, 15]
     np.testing.assert_array_equal(scores[:count], np.array([0.9, 0.8, 0.7, 0.75], np.float32))
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from farnear_service.columns import Columns, ColumnsView
-from farnear_service.index.ranking import Position, ranked, ranked_without_ties, similarities
+from farnear_service.index.ranking import Position, Positions, Rankings, inner, joined, ranked
+from farnear_service.index.scan import HIGHEST, LOWEST, Candidates
 from farnear_service.types import FloatArray
-from numpy.typing import NDArray
 
-from tests.farnear_service.index.plain import KINDS, Kind, scrambled_ids, sphere, unit
+from tests.farnear_service.index.plain import KINDS, Item, Kind, brute_force, listed, scrambled_ids, sphere, unit
 
 EAST, NORTH, WEST = unit([[1, 0], [0, 1], [-1, 0]])
 
@@ -16,14 +16,29 @@ def named(*item_ids: str) -> ColumnsView:
     return columns.now()
 
 
+def both(
+    vectors: FloatArray,
+    names: ColumnsView,
+    queries: FloatArray,
+    rows: np.ndarray,
+    k: int,
+    behind: Positions = (None, None),
+    floor: float = LOWEST,
+) -> Rankings:
+    """The ranking of the same rows at both ends."""
+    shape = (2, len(queries))
+    candidates = Candidates(np.tile(rows, (*shape, 1)), np.full(shape, floor, np.float32))
+    return ranked(vectors, names, queries, candidates, k, behind)
+
+
 def ids(
     vectors: list[FloatArray], names: ColumnsView, k: int, *, divergent: bool = False, behind: Position | None = None
 ) -> list[str]:
     rows = np.arange(len(vectors))[::-1]
-    found = ranked(np.stack(vectors), names, EAST, rows, k, divergent=divergent, behind=behind)
-    assert found.item_ids == names.item_ids(found.rows)
-    assert found.similarities.tolist() == [float(vectors[row] @ EAST) for row in found.rows]
-    return found.item_ids
+    found = both(np.stack(vectors), names, EAST[None], rows, k, (None, behind) if divergent else (behind, None))
+    hits = listed(found, names, int(divergent))
+    assert [similarity for _, _, similarity in hits] == [float(vectors[row] @ EAST) for row, _, _ in hits]
+    return [item_id for _, item_id, _ in hits]
 
 
 def test_most_similar_or_most_divergent_first() -> None:
@@ -51,69 +66,61 @@ def test_only_what_is_strictly_behind_a_position() -> None:
     assert ids(vectors, names, 9, divergent=True, behind=Position(-1.0, "")) == ["w", "n1", "n2", "n3", "e"]
 
 
-def similar_to(vectors: FloatArray, query: FloatArray) -> NDArray[np.float64]:
-    rows = np.arange(len(vectors))
-    return similarities(vectors, rows, query[None], np.zeros_like(rows))
-
-
 def test_similarities_stay_within_the_cosine_scale_and_tie_there() -> None:
     vector = np.full((1, 3), 0.57735030, np.float32)  # its float32 square sums to a little over 1
     shorter = np.nextafter(vector, np.float32(0))  # and so does the product with this one, but it is a little less
-    products = np.concatenate([vector, shorter]).astype(np.float64) @ vector[0].astype(np.float64)
+    pair = np.concatenate([vector, shorter])
+    products = pair.astype(np.float64) @ vector[0].astype(np.float64)
     assert products[0] > products[1] > 1
-    both = np.concatenate([vector, shorter])
-    assert similar_to(both, vector[0]).tolist() == [1.0, 1.0]
-    assert similar_to(-both, vector[0]).tolist() == [-1.0, -1.0]
-    found = ranked(both, named("b", "a"), vector[0], np.arange(2), 2, divergent=False, behind=None)
-    assert found.item_ids == ["a", "b"]
+    found = both(pair, named("b", "a"), vector, np.arange(2), 2)
+    assert listed(found, named("b", "a"), 0) == [(1, "a", 1.0), (0, "b", 1.0)]
+    found = both(-pair, named("b", "a"), vector, np.arange(2), 2)
+    assert listed(found, named("b", "a"), 1) == [(1, "a", -1.0), (0, "b", -1.0)]
 
 
-def test_equal_vectors_have_equal_similarities_wherever_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = sphere(np.random.default_rng(0), 40, 37)
-    vectors[1::2] = vectors[0]
-    query = sphere(np.random.default_rng(1), 1, 37)[0]
-    found = similar_to(vectors, query)
-    assert len(set(found[1::2].tolist())) == 1
-    np.testing.assert_allclose(found, vectors.astype(np.float64) @ query, atol=1e-15)
-    monkeypatch.setattr("farnear_service.index.ranking._CHUNK", 37 * 3)
-    np.testing.assert_array_equal(similar_to(vectors, query), found)
-
-
-def test_similarities_of_pairs() -> None:
-    random = np.random.default_rng(2)
-    vectors, queries = sphere(random, 30, 5), sphere(random, 4, 5)
-    rows, query_of = random.integers(0, 30, 50), random.integers(0, 4, 50)
-    found = similarities(vectors, rows, queries, query_of)
-    assert found.tolist() == [similar_to(vectors, queries[q])[r] for r, q in zip(rows, query_of, strict=True)]
+def test_inner_products_are_numpys_to_the_last_bit() -> None:
+    random = np.random.default_rng(0)
+    sums = np.empty(8)
+    for dim in [*range(1, 300), 384, 511, 512, 1000, 1025, 2048]:
+        one, other = sphere(random, 2, dim)
+        assert inner(one, other, sums) == (one.astype(np.float64) * other.astype(np.float64)).sum()
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 100])
 @pytest.mark.parametrize("kind", KINDS)
-def test_many_at_once_are_as_one_by_one_or_left_undecided(kind: Kind, k: int) -> None:
+def test_equals_brute_force(kind: Kind, k: int) -> None:
     random = np.random.default_rng(3)
     vectors, queries, names = kind(random, 60, 4), kind(random, 5, 4), named(*scrambled_ids(60))
-    proposals = [
-        (query, divergent, random.permutation(60)[: random.integers(0, 60)])
-        for query in range(5)
-        for divergent in (False, True)
-    ]
-    undecided = 0
-    for (query, divergent, rows), found in zip(
-        proposals, ranked_without_ties(vectors, names, queries, proposals, k), strict=True
-    ):
-        expected = ranked(vectors, names, queries[query], rows, k, divergent=divergent, behind=None)
-        ordered = sorted(similar_to(vectors[rows], queries[query]).tolist(), reverse=not divergent)[: k + 1]
-        assert (found is None) == (len(set(ordered)) < len(ordered))
-        if found is None:
-            undecided += 1
-        else:
-            assert found.rows.tolist() == expected.rows.tolist()
-            assert found.item_ids == expected.item_ids
-            np.testing.assert_array_equal(found.similarities, expected.similarities)
-    assert undecided < 10 if kind is sphere else undecided > 0
+    items = dict(enumerate(map(Item, scrambled_ids(60), vectors)))
+    some = {row: items[row] for row in random.permutation(60)[:37].tolist()}
+    found = both(vectors, names, queries, np.array([-1, *some, -1, -1]), k)
+    for number, query in enumerate(queries):
+        for end, divergent in ((0, False), (1, True)):
+            assert listed(found, names, end, number) == brute_force(some, query, k, divergent=divergent)
+
+
+def test_a_ranking_is_sure_if_its_last_is_clearly_above_the_floor_or_nothing_was_left_out() -> None:
+    vectors, names, query = np.stack([EAST, NORTH, WEST]), named("e", "n", "w"), EAST[None]
+
+    def sure(k: int, floor: float) -> bool:
+        found = both(vectors, names, query, np.arange(3), k, floor=floor)
+        assert found.sure[0] == found.sure[1]  # the three lie alike at either end
+        return bool(found.sure[0, 0])
+
+    assert sure(2, -0.1)
+    assert not sure(2, 0.0)
+    assert not sure(2, HIGHEST)
+    assert not sure(4, -1.5)
+    assert sure(4, LOWEST)
 
 
 def test_no_rows() -> None:
     none = np.empty(0, np.int64)
-    found = ranked(np.stack([EAST]), named("e"), EAST, none, 5, divergent=False, behind=Position(0.5, "x"))
-    assert (len(found), found.item_ids) == (0, [])
+    found = both(np.stack([EAST]), named("e"), EAST[None], none, 5, (Position(0.5, "x"), None))
+    assert (found.counts.tolist(), found.sure.all()) == ([[0], [0]], True)
+
+
+def test_texts_with_a_zero_byte_behind_each() -> None:
+    ids = named("a", "", "\U0001f600b", "ccc").ids
+    assert joined(ids.text, ids.stops, np.array([2, 1, 1, 3])).tobytes().decode() == "\U0001f600b\0\0\0ccc\0"
+    assert len(joined(ids.text, ids.stops, np.empty(0, np.int64))) == 0
