@@ -64,7 +64,7 @@ proto: .venv/.dev ## regenerate the protobuf stubs after a change of a .proto fi
 
 # What the scripts share is no script, and stability.py asks for bundles.
 bench: .venv/.dev ## run the scripts of benchmarks/ at their small sizes: one question each, and it prints its own conditions
-	@set -- $(filter-out $(patsubst %,benchmarks/%.py,conditions serving damage gradcam stability),$(wildcard benchmarks/*.py)); \
+	@set -- $(filter-out $(patsubst %,benchmarks/%.py,conditions serving damage gradcam pointing stability),$(wildcard benchmarks/*.py)); \
 	failed=""; for script do echo "== $$script"; .venv/bin/python "$$script" $(ARGS) || failed="$$failed $$script"; done; \
 	if [ -n "$$failed" ]; then echo "These came to no end:$$failed" >&2; exit 1; fi
 
