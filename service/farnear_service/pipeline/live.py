@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from farnear_service.batcher import Batcher
 from farnear_service.errors import PreconditionError, ServiceError
-from farnear_service.filters import check_attributes
-from farnear_service.index import Index, build
+from farnear_service.filters import Filter, check, check_attributes, matching, mentions
+from farnear_service.index import Generation, Index, build
 from farnear_service.maps import MapSettings
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.gathering import GatheredSearches
 from farnear_service.pipeline.living_map import LivingMap
 from farnear_service.store import Deletion, Row, Store, Written
-from farnear_service.types import Collection, Outcome, Schema
+from farnear_service.types import Collection, Hit, Item, Outcome, Schema
 
 MAX_GROUP = 64  # writes that one transaction may gather
 MAX_WAITING = 256  # writes that may wait; the others wait outside
@@ -88,6 +89,21 @@ class LiveCollection:
         done = await self._writes.submit_patiently(Deletion(tuple(item_ids)))
         assert isinstance(done, int)
         return done
+
+    def matching(self, now: Generation, where: Filter) -> NDArray[np.bool_]:
+        """Which rows (N,) of a generation are live and match."""
+        check(where, self.record.schema)
+        clusters = self.map.clusters_of(now) if mentions(where, "cluster") else None
+        return now.live & matching(where, now.columns, clusters)
+
+    def on_map(self, hit: Hit) -> Hit:
+        """A hit with its cluster, once it has one."""
+        cluster = self.map.cluster_of(hit.key)
+        return hit if cluster is None else hit._replace(cluster=cluster)
+
+    def with_cluster(self, item: Item) -> Item:
+        """An item with its cluster, once it has one."""
+        return replace(item, cluster=self.map.cluster_of(item.key))
 
     async def begin_move(self, begin: Callable[[], None]) -> None:
         """Runs `begin`, in a thread, with no write under way; from then on every item must come with an original."""

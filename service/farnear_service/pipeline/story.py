@@ -12,20 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from farnear_service.errors import InvalidError, ServiceError
-from farnear_service.filters import Filter, check, check_attributes, matching, mentions
+from farnear_service.filters import Filter, check, check_attributes
 from farnear_service.image import media_type
-from farnear_service.index import Generation, Position
+from farnear_service.index import Position
 from farnear_service.metrics import Metrics
 from farnear_service.pipeline.again import again_after_a_move
 from farnear_service.pipeline.catalog import Catalog
 from farnear_service.pipeline.clustering import Clustering
-from farnear_service.pipeline.explaining import PAIRS, AskedResult, ExplainHits, Explaining
+from farnear_service.pipeline.explaining import AskedResult, ExplainHits, Explaining
 from farnear_service.pipeline.gathering import LoneQuery
+from farnear_service.pipeline.limits import Limits, check_count
 from farnear_service.pipeline.live import LiveCollection
-from farnear_service.pipeline.recommending import Example, Wish, history, recommended, taste_of
+from farnear_service.pipeline.recommendations import Recommendations
 from farnear_service.pipeline.subjects import Subject, Subjects, own_vector
 from farnear_service.store import Row
 from farnear_service.types import (
@@ -36,10 +36,8 @@ from farnear_service.types import (
     ExplainTarget,
     Explanation,
     HeatmapPicture,
-    Hit,
     Hits,
     ImageRetention,
-    Interaction,
     Item,
     NewItem,
     Outcome,
@@ -50,21 +48,6 @@ from farnear_service.types import (
 )
 
 _SPARE = 2  # hits: one more than asked for tells whether there is a next page, one makes up for the queried item
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one request may ask for."""
-
-    max_k: int = 1000
-    max_queries: int = 1000
-    max_hits: int = 100_000
-    max_upserts: int = 1000
-    max_deletes: int = 10_000
-    max_explained: int = 100
-    max_examples: int = 1000
-    max_seen: int = 10_000
-    max_interactions: int = 10_000
 
 
 Behind = tuple[Position | None, Position | None]
@@ -98,13 +81,14 @@ class Pipeline:
         self._subjects = Subjects(catalog, metrics)
         self.clustering = Clustering(catalog, self._subjects)
         self._explaining = Explaining(catalog, self._subjects)
+        self.recommendations = Recommendations(catalog, self._subjects, self._explaining, self.limits, metrics)
 
     # Items
 
     async def upsert(self, name: str, items: Sequence[NewItem]) -> list[Outcome]:
         """Embeds and stores a batch; entry i says what became of item i. On disk when this returns."""
         live = self.catalog.live(name)
-        _check_count("items", len(items), self.limits.max_upserts)
+        check_count("items", len(items), self.limits.max_upserts)
         rows = await self._subjects.settled([self._row(live, item) for item in items])
         accepted = [row for row in rows if isinstance(row, Row)]
         outcomes = iter(await live.write(accepted) if accepted else ())
@@ -113,14 +97,14 @@ class Pipeline:
     async def delete_items(self, name: str, item_ids: Sequence[str]) -> int:
         """Deletes items and returns how many of the ids were there."""
         live = self.catalog.live(name)
-        _check_count("item_ids", len(item_ids), self.limits.max_deletes)
+        check_count("item_ids", len(item_ids), self.limits.max_deletes)
         return await live.delete(item_ids)
 
     @again_after_a_move
     async def item(self, name: str, item_id: str) -> Item:
         """One item with its cluster."""
         live = self.catalog.live(name)
-        return _with_cluster(live, await asyncio.to_thread(self.catalog.store.item, live.record, item_id))
+        return live.with_cluster(await asyncio.to_thread(self.catalog.store.item, live.record, item_id))
 
     @again_after_a_move
     async def items(self, name: str, *, after: str | None, limit: int, where: Filter | None = None) -> list[Item]:
@@ -134,7 +118,7 @@ class Pipeline:
         live = self.catalog.live(name)
         if where is None:
             return len(live.index)
-        return int(np.count_nonzero(await asyncio.to_thread(_matching, live, live.index.now(), where)))
+        return int(np.count_nonzero(await asyncio.to_thread(live.matching, live.index.now(), where)))
 
     @again_after_a_move
     async def item_image(self, name: str, item_id: str) -> KeptImage:
@@ -166,8 +150,8 @@ class Pipeline:
         A queried item is no hit of its own. With `behind`, of one query, the k hits behind those of an earlier answer.
         """
         live = self.catalog.live(name)
-        _check_count("queries", len(queries), self.limits.max_queries)
-        self._check_k(k)
+        check_count("queries", len(queries), self.limits.max_queries)
+        self.limits.check_k(k)
         if len(queries) * k > self.limits.max_hits:
             raise InvalidError(
                 f"k: is {k} for {len(queries)} queries; allowed are at most {self.limits.max_hits} hits in all"
@@ -177,7 +161,7 @@ class Pipeline:
         if where is not None:
             check(where, live.record.schema)
         if explain is not None:
-            self._check_explained(len(queries) * k * (2 if direction is Direction.BOTH else 1))
+            self.limits.check_explained(len(queries) * k * (2 if direction is Direction.BOTH else 1))
         patient = len(queries) > 1
         subjects = await self._subjects.settled(
             [self._subjects.subject(live, query, patient=patient) for query in queries]
@@ -199,82 +183,6 @@ class Pipeline:
         return [subject if isinstance(subject, ServiceError) else next(turn) for subject in subjects]
 
     @again_after_a_move
-    async def recommend(self, name: str, wish: Wish, *, explain: ExplainHits | None = None) -> tuple[Hit, ...]:
-        """Items for somebody, by history and examples; what was met is not among them. With heat maps for `explain`."""
-        live = self.catalog.live(name)
-        self._check_k(wish.k)
-        if explain is not None:
-            self._check_explained(wish.k)
-            if explain.target in PAIRS:
-                raise InvalidError(
-                    f"explain.target: is {explain.target.name}; allowed are SELF and CLUSTER, as there is no one query"
-                )
-        wish.check()
-        for field_name, count, limit in (
-            ("liked, disliked", len(wish.liked) + len(wish.disliked), self.limits.max_examples),
-            ("seen_item_ids", len(wish.seen), self.limits.max_seen),
-        ):
-            if count > limit:
-                raise InvalidError(f"{field_name}: has {count} entries; allowed are at most {limit}")
-        if wish.where is not None:
-            check(wish.where, live.record.schema)
-        liked, disliked = [
-            [
-                Example(vector=subject.vector, key=subject.key)
-                for subject in await asyncio.gather(
-                    *(self._subjects.subject(live, query, patient=True) for query in queries)
-                )
-            ]
-            for queries in (wish.liked, wish.disliked)
-        ]
-        met = await history(self.catalog.store, live.record, wish.user)
-        ids = wish.item_ids() | {one.item_id for one in met}
-
-        def answer() -> tuple[Hit, ...]:
-            taste = taste_of(self.catalog.store, live.record, liked, disliked, wish.seen, met)
-            now = live.index.now()
-            allowed = _allowed(live, now, wish.where)
-            with self._metrics.stage("recommend"):
-                hits = recommended(now, taste, wish, allowed)
-                if not ids.isdisjoint(hit.item_id for hit in hits):
-                    # What was met was replaced between the two readings, and has another key now.
-                    unmet = ~now.columns.ids.among(list(ids))
-                    hits = recommended(now, taste, wish, unmet if allowed is None else allowed & unmet)
-            return tuple(_on_map(live, hit) for hit in hits)
-
-        hits = await asyncio.to_thread(answer)
-        if explain is None:
-            return hits
-        asked = AskedResult(result=SearchResult(similar=Hits(hits=hits)))
-        (explained,) = await self._explaining.explain_hits(live, [asked], explain)
-        assert explained.similar is not None
-        return explained.similar.hits
-
-    @again_after_a_move
-    async def record_interactions(self, name: str, user: str, interactions: Sequence[Interaction]) -> None:
-        """Takes down what a user did. On disk when this returns."""
-        live = self.catalog.live(name)
-        check_text("user", user, required=True)
-        _check_count("interactions", len(interactions), self.limits.max_interactions)
-        await asyncio.to_thread(self.catalog.store.record_interactions, live.record, user, interactions)
-
-    @again_after_a_move
-    async def interactions(
-        self, name: str, user: str, *, behind: tuple[float, str] | None, limit: int
-    ) -> list[Interaction]:
-        """Up to `limit` interactions of a user, newest first, from behind time and item of an earlier one on."""
-        live = self.catalog.live(name)
-        check_text("user", user, required=True)
-        return await asyncio.to_thread(self.catalog.store.interactions, live.record, user, behind=behind, limit=limit)
-
-    @again_after_a_move
-    async def delete_interactions(self, name: str, user: str) -> int:
-        """Forgets a user and returns how many interactions were kept."""
-        live = self.catalog.live(name)
-        check_text("user", user, required=True)
-        return await asyncio.to_thread(self.catalog.store.delete_interactions, live.record, user)
-
-    @again_after_a_move
     async def explain(
         self,
         name: str,
@@ -286,18 +194,8 @@ class Pipeline:
     ) -> list[Explanation | ServiceError]:
         """A heat map for each image or stored item; of pairs, `others` are one other side for each, or one for all."""
         live = self.catalog.live(name)
-        _check_count("queries", len(queries), self.limits.max_explained)
+        check_count("queries", len(queries), self.limits.max_explained)
         return await self._explaining.explain(live, queries, others, target, picture)
-
-    def _check_k(self, k: int) -> None:
-        if not 1 <= k <= self.limits.max_k:
-            raise InvalidError(f"k: is {k}; allowed are 1 to {self.limits.max_k}")
-
-    def _check_explained(self, count: int) -> None:
-        if count > self.limits.max_explained:
-            raise InvalidError(
-                f"explain: asks for heat maps of up to {count} hits; allowed are {self.limits.max_explained} in all"
-            )
 
     async def _row(self, live: LiveCollection, item: NewItem) -> Row:
         check_text("item_id", item.item_id, required=True)
@@ -325,15 +223,15 @@ class Pipeline:
     def _items(self, live: LiveCollection, after: str | None, limit: int, where: Filter | None) -> list[Item]:
         store = self.catalog.store
         if where is None:
-            return [_with_cluster(live, item) for item in store.items(live.record, after=after, limit=limit)]
+            return [live.with_cluster(item) for item in store.items(live.record, after=after, limit=limit)]
         found: list[Item] = []
         while True:
             now = live.index.now()
-            rows = np.flatnonzero(_matching(live, now, where))
+            rows = np.flatnonzero(live.matching(now, where))
             wanted = now.columns.ids.first(rows, limit - len(found), after=after or "")
             found += store.items_by_id(live.record, wanted)
             if len(found) == limit or not wanted:
-                return [_with_cluster(live, item) for item in found]
+                return [live.with_cluster(item) for item in found]
             after = wanted[-1]  # some were deleted since `now`, or there are no more
 
     async def _search_alone(self, live: LiveCollection, subject: Subject, direction: Direction, k: int) -> Answer:
@@ -354,18 +252,10 @@ class Pipeline:
         now = live.index.now()  # one generation for both ends
         vectors = np.stack([subject.vector for subject in subjects])
         with self._metrics.stage("search"):
-            found = now.search(vectors, k + _SPARE, direction, allowed=_allowed(live, now, where), behind=behind)
+            allowed = None if where is None else live.matching(now, where)
+            found = now.search(vectors, k + _SPARE, direction, allowed=allowed, behind=behind)
         before = behind or (None, None)
         return [_answer(live, result, subject, k, before) for result, subject in zip(found, subjects, strict=True)]
-
-
-def _allowed(live: LiveCollection, now: Generation, where: Filter | None) -> NDArray[np.bool_] | None:
-    return None if where is None else _matching(live, now, where)
-
-
-def _matching(live: LiveCollection, now: Generation, where: Filter) -> NDArray[np.bool_]:
-    check(where, live.record.schema)
-    return now.live & matching(where, now.columns, live.map.clusters_of(now) if mentions(where, "cluster") else None)
 
 
 def _answer(live: LiveCollection, result: SearchResult, subject: Subject, k: int, before: Behind) -> Answer:
@@ -377,15 +267,10 @@ def _answer(live: LiveCollection, result: SearchResult, subject: Subject, k: int
             continue
         others = [hit for hit in found.hits if hit.item_id != subject.item_id]
         more = more or len(others) > k
-        lists.append(replace(found, hits=tuple(_on_map(live, hit) for hit in others[:k])))
+        lists.append(replace(found, hits=tuple(live.on_map(hit) for hit in others[:k])))
     similar, divergent = lists
     behind = (_last(similar, before[0]), _last(divergent, before[1])) if more else None
     return Answer(result=SearchResult(similar=similar, divergent=divergent), behind=behind)
-
-
-def _on_map(live: LiveCollection, hit: Hit) -> Hit:
-    cluster = live.map.cluster_of(hit.key)
-    return hit if cluster is None else hit._replace(cluster=cluster)
 
 
 def _last(found: Hits | None, before: Position | None) -> Position | None:
@@ -401,12 +286,3 @@ def _set_attributes(attributes: Mapping[str, AttributeValue | None]) -> Attribut
         if value is None:
             raise InvalidError(f"attributes[{name!r}]: is not set, or a timestamp outside of the years 1 to 9999")
     return {name: value for name, value in attributes.items() if value is not None}
-
-
-def _with_cluster(live: LiveCollection, item: Item) -> Item:
-    return replace(item, cluster=live.map.cluster_of(item.key))
-
-
-def _check_count(field_name: str, count: int, limit: int) -> None:
-    if not 1 <= count <= limit:
-        raise InvalidError(f"{field_name}: has {count} entries; allowed are 1 to {limit}")

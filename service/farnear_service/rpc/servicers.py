@@ -216,7 +216,7 @@ class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
     async def Recommend(
         self, request: recommend_pb2.RecommendRequest, context: Context
     ) -> recommend_pb2.RecommendResponse:
-        found = await self._pipeline.recommend(
+        found = await self._pipeline.recommendations.recommend(
             request.collection,
             wire.wish(request, conditions.where(request)),
             explain=heatmaps.explain_hits(request.explain) if request.HasField("explain") else None,
@@ -227,7 +227,7 @@ class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
         self, request: recommend_pb2.RecordInteractionsRequest, context: Context
     ) -> recommend_pb2.RecordInteractionsResponse:
         now = time.time()
-        await self._pipeline.record_interactions(
+        await self._pipeline.recommendations.record(
             request.collection, request.user, [wire.interaction(entry, now) for entry in request.interactions]
         )
         return recommend_pb2.RecordInteractionsResponse()
@@ -236,7 +236,7 @@ class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
         self, request: recommend_pb2.ListInteractionsRequest, context: Context
     ) -> recommend_pb2.ListInteractionsResponse:
         size = pages.page_size(request.page_size, default=1000, limit=10_000)
-        found = await self._pipeline.interactions(
+        found = await self._pipeline.recommendations.interactions(
             request.collection, request.user, behind=pages.interaction_start(request), limit=size + 1
         )
         return recommend_pb2.ListInteractionsResponse(
@@ -247,7 +247,7 @@ class Recommend(recommend_pb2_grpc.RecommendServiceServicer):
     async def DeleteInteractions(
         self, request: recommend_pb2.DeleteInteractionsRequest, context: Context
     ) -> recommend_pb2.DeleteInteractionsResponse:
-        count = await self._pipeline.delete_interactions(request.collection, request.user)
+        count = await self._pipeline.recommendations.forget(request.collection, request.user)
         return recommend_pb2.DeleteInteractionsResponse(deleted_count=count)
 
 

@@ -75,7 +75,9 @@ async def test_a_collection_moves_while_it_answers_and_is_written_to(
         await pipeline.catalog.create_collection("cells", "tiny", ImageRetention.ORIGINAL)
         await pipeline.catalog.create_collection("fresh", "wide", ImageRetention.ORIGINAL)
         await pipeline.upsert("cells", pictures(make_picture, range(20)))
-        await pipeline.record_interactions("cells", "ann", [Interaction(item_id="p01", opinion=Opinion.LIKED, time=1)])
+        await pipeline.recommendations.record(
+            "cells", "ann", [Interaction(item_id="p01", opinion=Opinion.LIKED, time=1)]
+        )
         before = await all_hits(pipeline, "cells", make_picture(50))
 
         await pipeline.catalog.activate("cells", "wide")
@@ -98,7 +100,7 @@ async def test_a_collection_moves_while_it_answers_and_is_written_to(
         await pipeline.upsert("fresh", pictures(make_picture, range(1, 25)))
         expected = await all_hits(pipeline, "fresh", make_picture(50))
         assert await all_hits(pipeline, "cells", make_picture(50)) == expected
-        assert len(await pipeline.interactions("cells", "ann", behind=None, limit=9)) == 1
+        assert len(await pipeline.recommendations.interactions("cells", "ann", behind=None, limit=9)) == 1
         assert (await pipeline.item("cells", "p03")).attributes == {"n": 3.0}
         await pipeline.upsert("cells", pictures(make_picture, range(30, 33)))
         with pytest.raises(PreconditionError, match="collection 'cells' is under 'wide' already"):
@@ -182,7 +184,9 @@ async def test_what_is_asked_while_the_swap_is_made_waits_for_its_end(
     async with opened(bundles=bundles) as pipeline:
         await pipeline.catalog.create_collection("cells", "tiny", ImageRetention.ORIGINAL)
         await pipeline.upsert("cells", pictures(make_picture, range(5)))
-        await pipeline.record_interactions("cells", "ann", [Interaction(item_id="p01", opinion=Opinion.LIKED, time=1)])
+        await pipeline.recommendations.record(
+            "cells", "ann", [Interaction(item_id="p01", opinion=Opinion.LIKED, time=1)]
+        )
         with monkeypatch.context() as patch:
             patch.setattr(Catalog, "_bring_to_life", held)
             await pipeline.catalog.activate("cells", "wide")
@@ -195,7 +199,7 @@ async def test_what_is_asked_while_the_swap_is_made_waits_for_its_end(
                     pipeline.items("cells", after=None, limit=10),
                     pipeline.item_image("cells", "p02"),
                     pipeline.search("cells", [by_id], Direction.BOTH, 3),
-                    pipeline.interactions("cells", "ann", behind=None, limit=10),
+                    pipeline.recommendations.interactions("cells", "ann", behind=None, limit=10),
                     pipeline.item("cells", "nothing"),
                 )
             ]

@@ -396,10 +396,10 @@ async def test_recommendations_are_explained(explained: Opened, make_picture: Ma
             return Wish(k=k, mode=Mode.SIMILAR, liked=(ItemRef(item_id="a"),))
 
         for target in (None, ExplainTarget.SELF):
-            (hit,) = await pipeline.recommend("cells", wish(100), explain=ExplainHits(target=target))
+            (hit,) = await pipeline.recommendations.recommend("cells", wish(100), explain=ExplainHits(target=target))
             assert isinstance(hit.explanation, Explanation)
             assert_map(hit.explanation.heatmap, own(make_picture(2)))
         with pytest.raises(InvalidError, match=r"explain\.target: is PAIR_SIMILAR; allowed are SELF and CLUSTER"):
-            await pipeline.recommend("cells", wish(1), explain=ExplainHits(target=SIMILAR))
+            await pipeline.recommendations.recommend("cells", wish(1), explain=ExplainHits(target=SIMILAR))
         with pytest.raises(InvalidError, match="of up to 101 hits; allowed are 100 in all"):
-            await pipeline.recommend("cells", wish(101), explain=ExplainHits())
+            await pipeline.recommendations.recommend("cells", wish(101), explain=ExplainHits())

@@ -61,7 +61,7 @@ HISTORY = {"v01": Opinion.LIKED, "v02": Opinion.DISLIKED, "v03": Opinion.SEEN}
 async def test_history_and_examples_are_one_taste(opened: Opened) -> None:
     async with opened() as pipeline:
         await filled(pipeline)
-        await pipeline.record_interactions("cells", "ann", interactions(HISTORY))
+        await pipeline.recommendations.record("cells", "ann", interactions(HISTORY))
         met = taste(pipeline, [1, 4], [2], [3, 5])
         now = pipeline.catalog.live("cells").index.now()
         given: dict[str, Any] = {"user": "ann", "liked": (ItemRef(item_id="v04"),), "seen": ("v05", "gone"), "k": 7}
@@ -72,7 +72,7 @@ async def test_history_and_examples_are_one_taste(opened: Opened) -> None:
             (Wish(mode=Mode.DIVERSE, pool=9, **given), recommend.diverse(now, met, 7, pool=9)),
             (Wish(novelty=0.3, **given), recommend.novel(now, met, 7, 0.3)),
         ):
-            found = await pipeline.recommend("cells", wish)
+            found = await pipeline.recommendations.recommend("cells", wish)
             assert ids(found) == ids(expected)
             assert len(found) == 7
             assert not {"v01", "v02", "v03", "v04", "v05"} & set(ids(found))
@@ -82,10 +82,12 @@ async def test_only_what_matches_is_recommended(opened: Opened) -> None:
     async with opened() as pipeline:
         await filled(pipeline)
         wish = Wish(mode=Mode.DIVERGENT, liked=(ItemRef(item_id="v00"),), k=1000, where=Equals("label", "rust"))
-        assert sorted(ids(await pipeline.recommend("cells", wish))) == [f"v{i:02d}" for i in range(1, 40, 2)]
+        assert sorted(ids(await pipeline.recommendations.recommend("cells", wish))) == [
+            f"v{i:02d}" for i in range(1, 40, 2)
+        ]
         unknown = Wish(mode=Mode.DIVERGENT, k=1, where=Equals("colour", "red"))
         with pytest.raises(InvalidError, match="colour"):
-            await pipeline.recommend("cells", unknown)
+            await pipeline.recommendations.recommend("cells", unknown)
 
 
 @pytest.mark.parametrize("how", [{"mode": Mode.DIVERGENT}, {"mode": Mode.DIVERSE}, {"mode": Mode.SIMILAR}])
@@ -95,7 +97,9 @@ async def test_what_was_met_is_not_recommended_though_it_is_replaced_meanwhile(
 ) -> None:
     async with opened() as pipeline:
         await filled(pipeline)
-        await pipeline.record_interactions("cells", "ann", interactions({f"v{i:02d}": Opinion.LIKED for i in range(9)}))
+        await pipeline.recommendations.record(
+            "cells", "ann", interactions({f"v{i:02d}": Opinion.LIKED for i in range(9)})
+        )
         loop, vectors = asyncio.get_running_loop(), Store.vectors
 
         def read_before_a_write(store: Store, *given: Any) -> Any:
@@ -105,7 +109,9 @@ async def test_what_was_met_is_not_recommended_though_it_is_replaced_meanwhile(
 
         monkeypatch.setattr(Store, "vectors", read_before_a_write)
         examples = {"liked": (ItemRef(item_id="v30"),), "disliked": (ItemRef(item_id="v31"),), "seen": ("v32", "v33")}
-        found = await pipeline.recommend("cells", Wish(user="ann", k=1000, where=where, **examples, **how))
+        found = await pipeline.recommendations.recommend(
+            "cells", Wish(user="ann", k=1000, where=where, **examples, **how)
+        )
         left = [*range(9, 30), *range(34, 40)]
         assert sorted(ids(found)) == [f"v{i:02d}" for i in left if where is None or i % 2]
 
@@ -115,7 +121,7 @@ async def test_an_example_need_not_be_an_item(opened: Opened) -> None:
         await filled(pipeline)
         digest = pipeline.catalog.bundles()["tiny"].digest
         own = Wish(mode=Mode.SIMILAR, liked=(Vector(values=5 * VECTORS[9], bundle_digest=digest),), k=1)
-        assert ids(await pipeline.recommend("cells", own)) == ["v09"]
+        assert ids(await pipeline.recommendations.recommend("cells", own)) == ["v09"]
 
 
 async def test_a_history_is_kept_listed_and_forgotten(opened: Opened) -> None:
@@ -123,24 +129,26 @@ async def test_a_history_is_kept_listed_and_forgotten(opened: Opened) -> None:
         await filled(pipeline)
         for time, (item_id, opinion) in enumerate(HISTORY.items()):
             one = Interaction(item_id=item_id, opinion=opinion, time=float(time))
-            await pipeline.record_interactions("cells", "ann", [one])
+            await pipeline.recommendations.record("cells", "ann", [one])
     async with opened() as pipeline:
-        kept = await pipeline.interactions("cells", "ann", behind=None, limit=2)
+        kept = await pipeline.recommendations.interactions("cells", "ann", behind=None, limit=2)
         assert [(one.item_id, one.opinion) for one in kept] == [("v03", Opinion.SEEN), ("v02", Opinion.DISLIKED)]
-        rest = await pipeline.interactions("cells", "ann", behind=(kept[-1].time, kept[-1].item_id), limit=2)
+        rest = await pipeline.recommendations.interactions(
+            "cells", "ann", behind=(kept[-1].time, kept[-1].item_id), limit=2
+        )
         assert ids(rest) == ["v01"]
-        assert await pipeline.interactions("cells", "bob", behind=None, limit=9) == []
-        assert await pipeline.delete_interactions("cells", "ann") == 3
-        assert await pipeline.delete_interactions("cells", "ann") == 0
-        assert await pipeline.interactions("cells", "ann", behind=None, limit=9) == []
+        assert await pipeline.recommendations.interactions("cells", "bob", behind=None, limit=9) == []
+        assert await pipeline.recommendations.forget("cells", "ann") == 3
+        assert await pipeline.recommendations.forget("cells", "ann") == 0
+        assert await pipeline.recommendations.interactions("cells", "ann", behind=None, limit=9) == []
 
 
 async def test_nothing_is_kept_of_a_call_with_an_unknown_item(opened: Opened) -> None:
     async with opened() as pipeline:
         await filled(pipeline)
         with pytest.raises(NotFoundError, match="'nowhere'"):
-            await pipeline.record_interactions("cells", "ann", interactions(HISTORY | {"nowhere": Opinion.SEEN}))
-        assert await pipeline.interactions("cells", "ann", behind=None, limit=9) == []
+            await pipeline.recommendations.record("cells", "ann", interactions(HISTORY | {"nowhere": Opinion.SEEN}))
+        assert await pipeline.recommendations.interactions("cells", "ann", behind=None, limit=9) == []
 
 
 @pytest.mark.parametrize(
@@ -164,7 +172,7 @@ async def test_what_cannot_be_asked_is_told(opened: Opened, wish: Wish, refusal:
     async with opened(limits=Limits(max_examples=3, max_seen=5)) as pipeline:
         await filled(pipeline)
         with pytest.raises(InvalidError, match=refusal):
-            await pipeline.recommend("cells", wish)
+            await pipeline.recommendations.recommend("cells", wish)
 
 
 @pytest.mark.parametrize("user", ["", "a\nb", "x" * 513])
@@ -172,9 +180,9 @@ async def test_bad_users_are_told(opened: Opened, user: str) -> None:
     async with opened() as pipeline:
         await filled(pipeline)
         for call in (
-            pipeline.record_interactions("cells", user, interactions(HISTORY)),
-            pipeline.interactions("cells", user, behind=None, limit=1),
-            pipeline.delete_interactions("cells", user),
+            pipeline.recommendations.record("cells", user, interactions(HISTORY)),
+            pipeline.recommendations.interactions("cells", user, behind=None, limit=1),
+            pipeline.recommendations.forget("cells", user),
         ):
             with pytest.raises(InvalidError, match="user: "):
                 await call
