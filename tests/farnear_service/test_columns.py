@@ -57,6 +57,12 @@ def test_ids_and_labels_come_back_by_row() -> None:
     assert view.item_ids(np.empty(0, np.int64)) == []
 
 
+def test_texts_come_back_in_the_order_that_is_asked() -> None:
+    ids = texts_of(["a", "", "\U0001f600b", "ccc"])
+    assert ids.decode(np.array([2, 1, 1, 3])) == ["\U0001f600b", "", "", "ccc"]
+    assert ids.decode(np.empty(0, np.int64)) == []
+
+
 def test_nothing_is_in_new_columns() -> None:
     view = Columns().now()
     assert len(view) == 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from farnear_service.columns import ColumnsView
 from farnear_service.index.approximate import Approximate
 from farnear_service.index.exact import Ends, exact
-from farnear_service.index.ranking import Positions, Rankings, joined
+from farnear_service.index.ranking import Positions, Rankings
 from farnear_service.types import Certificate, Direction, FloatArray, Hit, Hits, SearchResult
 
 Certificates = tuple[Certificate | None, Certificate | None]
@@ -89,7 +89,7 @@ class Generation:
         rows = found.rows[within]
         fields = zip(
             self.keys[rows].tolist(),
-            joined(self.columns.ids.text, self.columns.ids.stops, rows).tobytes().decode().split("\0"),
+            self.columns.item_ids(rows),
             self.columns.labels(rows),
             found.similarities[within].tolist(),
             repeat(None),

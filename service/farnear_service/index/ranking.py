@@ -195,18 +195,6 @@ def is_less(one: ByteArray, other: ByteArray) -> bool:
 
 
 @compiled
-def joined(text: ByteArray, stops: NDArray[np.int64], rows: NDArray[np.int64]) -> ByteArray:
-    """The texts of some rows, each with a zero byte behind it, which no text contains."""
-    out = np.zeros((stops[rows + 1] - stops[rows]).sum() + len(rows), np.uint8)
-    start = 0
-    for row in rows:
-        one = text[stops[row] : stops[row + 1]]
-        out[start : start + len(one)] = one
-        start += len(one) + 1
-    return out
-
-
-@compiled
 def inner(one: FloatArray, other: FloatArray, sums: NDArray[np.float64]) -> float:
     """The inner product in float64 of two float32 vectors, where the products are exact; `sums` (8,) is written to.
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from farnear_service.columns import Columns, ColumnsView
-from farnear_service.index.ranking import Position, Positions, Rankings, inner, joined, ranked
+from farnear_service.index.ranking import Position, Positions, Rankings, inner, ranked
 from farnear_service.index.scan import HIGHEST, LOWEST, Candidates
 from farnear_service.types import FloatArray
 
@@ -118,9 +118,3 @@ def test_no_rows() -> None:
     none = np.empty(0, np.int64)
     found = both(np.stack([EAST]), named("e"), EAST[None], none, 5, (Position(0.5, "x"), None))
     assert (found.counts.tolist(), found.sure.all()) == ([[0], [0]], True)
-
-
-def test_texts_with_a_zero_byte_behind_each() -> None:
-    ids = named("a", "", "\U0001f600b", "ccc").ids
-    assert joined(ids.text, ids.stops, np.array([2, 1, 1, 3])).tobytes().decode() == "\U0001f600b\0\0\0ccc\0"
-    assert len(joined(ids.text, ids.stops, np.empty(0, np.int64))) == 0
