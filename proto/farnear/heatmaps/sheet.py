@@ -1,25 +1,24 @@
 """A sheet of heat maps, as a PNG and as one HTML page with its pictures inside."""
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from matplotlib import font_manager
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from farnear.arguments import write_out
+from farnear.report import pictures
+from farnear.report.colours import LIGHT
 from farnear.report.page import environment
-from farnear.report.pictures import picture
+from farnear.report.pictures import BLANK, font, picture, put
 
 COLUMNS = 10
 _TEMPLATES = Path(__file__).parent
 _STYLES = _TEMPLATES.parent / "report"
 _GAP, _MARGIN = 6, 108
 _TITLE, _TEXT, _SMALL = 15, 12, 10  # px that letters are high; they are some six tenths as wide
-_INK, _SOFT, _BLANK = "#22262b", "#53585f", "#eceef1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +59,7 @@ def write(drawn: Sheet, out: Path) -> None:
 
 def png(drawn: Sheet) -> bytes:
     """The sheet as one picture: titles to the left, captions below their tiles, shortened in the middle to fit."""
-    face = font_manager.findfont("DejaVu Sans")
-    title, text, small = (ImageFont.truetype(face, size) for size in (_TITLE, _TEXT, _SMALL))
+    title, text, small = font(_TITLE), font(_TEXT), font(_SMALL)
     rows = [row for group in drawn.groups for row in group]
     width = _MARGIN + max((len(row.tiles) for row in rows), default=COLUMNS) * (drawn.side + _GAP) + _GAP
     lead = textwrap.wrap(drawn.lead, (width - 2 * _GAP) // 7)
@@ -69,26 +67,23 @@ def png(drawn: Sheet) -> bytes:
     heights = [drawn.side + _caption_lines(row) * _line(_SMALL) + 2 * _GAP for row in rows]
     canvas = Image.new("RGB", (width, head + sum(heights)), "white")
     pen = ImageDraw.Draw(canvas)
-    pen.text((_GAP, _GAP), _shortened(drawn.title, title, width - 2 * _GAP), _INK, title)
-    pen.multiline_text((_GAP, 2 * _GAP + _line(_TITLE)), "\n".join(lead), _SOFT, text)
+    pen.text((_GAP, _GAP), _shortened(drawn.title, title, width - 2 * _GAP), LIGHT.ink, title)
+    pen.multiline_text((_GAP, 2 * _GAP + _line(_TITLE)), "\n".join(lead), LIGHT.soft, text)
     top = head
     for row, height in zip(rows, heights, strict=True):
-        pen.multiline_text((_GAP, top), "\n".join(textwrap.wrap(row.title, _MARGIN // 8)), _INK, text)
+        pen.multiline_text((_GAP, top), "\n".join(textwrap.wrap(row.title, _MARGIN // 8)), LIGHT.ink, text)
         for column, tile in enumerate(row.tiles):
             left = _MARGIN + column * (drawn.side + _GAP)
             if tile.image is None:
-                pen.rectangle((left, top, left + drawn.side - 1, top + drawn.side - 1), _BLANK)
+                pen.rectangle((left, top, left + drawn.side - 1, top + drawn.side - 1), BLANK)
                 reason = textwrap.wrap(tile.reason, drawn.side // 7)
-                pen.multiline_text((left + 4, top + 4), "\n".join(reason), _SOFT, small)
+                pen.multiline_text((left + 4, top + 4), "\n".join(reason), LIGHT.soft, small)
             else:
-                shown = ImageOps.contain(tile.image.convert("RGB"), (drawn.side, drawn.side), Image.Resampling.LANCZOS)
-                canvas.paste(shown, (left + (drawn.side - shown.width) // 2, top + (drawn.side - shown.height) // 2))
+                put(canvas, tile.image, left, top, drawn.side)
             caption = [_shortened(line, small, drawn.side) for line in tile.caption.splitlines()]
-            pen.multiline_text((left, top + drawn.side + 2), "\n".join(caption), _SOFT, small)
+            pen.multiline_text((left, top + drawn.side + 2), "\n".join(caption), LIGHT.soft, small)
         top += height
-    buffer = io.BytesIO()
-    canvas.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    return pictures.png(canvas)
 
 
 def html(drawn: Sheet) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from farnear.report.colours import LIGHT
+
 _SIDE = 160
 _JPEG_QUALITY = 82
 _TILE, _GAP, _MARGIN = 112, 6, 132
-_INK, _SOFT, _BLANK = "#22262b", "#53585f", "#eceef1"
+BLANK = "#eceef1"
 
 
 def small(encoded: bytes, side: int = _SIDE) -> Image.Image:
@@ -48,18 +50,33 @@ def sheet(rows: Sequence[tuple[str, Sequence[str]]], images: Mapping[str, Image.
     pitch = _TILE + _GAP
     canvas = Image.new("RGB", (_MARGIN + columns * pitch + _GAP, len(rows) * pitch + _GAP), "white")
     pen = ImageDraw.Draw(canvas)
-    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
+    text, small_text = font(12), font(10)
     for number, (title, item_ids) in enumerate(rows):
         top = _GAP + number * pitch
-        pen.multiline_text((_GAP, top), title, _INK, font)
+        pen.multiline_text((_GAP, top), title, LIGHT.ink, text)
         for column, item_id in enumerate(item_ids):
             left = _MARGIN + column * pitch
-            pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), _BLANK)
+            pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), BLANK)
             if item_id in images:
-                tile = ImageOps.contain(images[item_id].convert("RGB"), (_TILE, _TILE), Image.Resampling.LANCZOS)
-                canvas.paste(tile, (left + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2))
+                put(canvas, images[item_id], left, top, _TILE)
             else:
-                pen.multiline_text((left + 4, top + 4), _broken(item_id), _SOFT, font.font_variant(size=10))
+                pen.multiline_text((left + 4, top + 4), _broken(item_id), LIGHT.soft, small_text)
+    return png(canvas)
+
+
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of all sheets, which has more letters than Pillow's own; `size` in px."""
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+
+
+def put(canvas: Image.Image, image: Image.Image, left: int, top: int, side: int) -> None:
+    """Draws an image into the middle of a tile of `side` px a side, as large as fits."""
+    shown = ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+    canvas.paste(shown, (left + (side - shown.width) // 2, top + (side - shown.height) // 2))
+
+
+def png(canvas: Image.Image) -> bytes:
+    """A picture as a PNG."""
     buffer = io.BytesIO()
     canvas.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
