@@ -1,11 +1,19 @@
 """Fixtures for the tests of the service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from farnear_service.store import Store
 
 from tests.farnear_service.heatmaps import add_heatmaps
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "data")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,8 @@
-"""An open store, and a collection in it."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""A collection in the open store."""
 
 import pytest
 from farnear_service.store import Store
 from farnear_service.types import Collection, ImageRetention
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "data")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

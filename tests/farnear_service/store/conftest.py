@@ -1,8 +1,8 @@
-"""An open store, a collection in it, and rows to write."""
+"""A collection in the open store, and rows to write."""
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,6 @@ import numpy as np
 import pytest
 from farnear_service.store import Contents, Row, Store
 from farnear_service.types import Attributes, Collection, ImageRetention
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "data")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
