@@ -30,11 +30,11 @@ from farnear_training.evaluate import embed
 from farnear_training.evaluate.faithfulness import enlarged
 from farnear_training.evaluate.perturbation import MEASURES, curves
 from farnear_training.losses import SupConLoss
-from farnear_training.metrics import Interval, mean_intervals, retrieval
+from farnear_training.metrics import mean_intervals, retrieval
 from farnear_training.models import Network
 from farnear_training.train.loop import train
 from farnear_training.train.settings import TrainSettings
-from losses import halves, laid_out
+from losses import halves, laid_out, told
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -160,10 +160,6 @@ def print_scores(
             gains = mean_intervals(scores[OURS] - values, draws=DRAWS, seed=0)
             line += "".join(f"{told(one, '+.3f'):<28}" for one in gains)
         print(line.rstrip(), flush=True)
-
-
-def told(interval: Interval, form: str = ".3f") -> str:
-    return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
 if __name__ == "__main__":

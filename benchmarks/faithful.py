@@ -34,11 +34,11 @@ from farnear_training.evaluate import embed
 from farnear_training.evaluate.faithfulness import contenders, enlarged
 from farnear_training.evaluate.perturbation import MEASURES, curves
 from farnear_training.losses import MnPairLoss, SupConLoss
-from farnear_training.metrics import Interval, mean_intervals, retrieval
+from farnear_training.metrics import mean_intervals, retrieval
 from farnear_training.models import MnPairCnn
 from farnear_training.train.loop import train
 from farnear_training.train.settings import TrainSettings
-from losses import halves, laid_out
+from losses import halves, laid_out, told
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
@@ -225,10 +225,6 @@ def print_curves(
 
 def sample(count: int, wanted: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(count, min(count, wanted), replace=False))
-
-
-def told(interval: Interval, form: str = ".3f") -> str:
-    return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
 def sheet(images: NDArray[np.uint8], masks: NDArray[np.bool_], maps: Mapping[str, NDArray[np.float32]]) -> Image.Image:

@@ -49,7 +49,7 @@ from farnear_training.metrics.similarity import nearest
 from farnear_training.models import Network
 from farnear_training.train.loop import train
 from farnear_training.train.settings import TrainSettings
-from losses import SEWER_SEQUENCE, halves, laid_out
+from losses import SEWER_SEQUENCE, halves, laid_out, told
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -208,10 +208,6 @@ def row(title: str, figures: dict[str, Interval], found: Map | None = None) -> s
     if found is not None:
         line += f"{told(found.count, '.0f'):<14}{told(found.nmi):<24}{told(found.noise)}"
     return line.rstrip()
-
-
-def told(interval: Interval, form: str = ".3f") -> str:
-    return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
 def sheet(
