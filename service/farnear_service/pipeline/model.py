@@ -79,12 +79,8 @@ class Model:
         Raises InvalidError for an unusable image, PreconditionError where the network gives it no direction, and
         OverloadedError with a full queue, unless `patient`, which waits.
         """
-        return await self.embed_decoded(await self.decode(image), patient=patient)
-
-    async def embed_decoded(self, image: DecodedImage, *, patient: bool) -> FloatArray:
-        """As `embed`, of an image that was decoded before."""
         submit = self._batcher.submit_patiently if patient else self._batcher.submit
-        vector = await submit(image.pixels)
+        vector = await submit((await self.decode(image)).pixels)
         length = float(np.linalg.norm(vector))
         if not abs(length - 1) < 1e-3:  # a NaN is refused too
             raise PreconditionError(
